@@ -1,0 +1,13 @@
+# fuzz/fuzz_NAME.c -> fuzz_NAME, a libFuzzer program with the sanitizers. scripts/fuzz.sh runs them.
+if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+  message(FATAL_ERROR "the fuzz targets need clang (libFuzzer)")
+endif()
+target_compile_options(qn_flags INTERFACE -fsanitize=fuzzer-no-link)
+file(GLOB fuzzers CONFIGURE_DEPENDS fuzz/fuzz_*.c)
+foreach(source IN LISTS fuzzers)
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE quern_static)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set_target_properties(${name} PROPERTIES BUILD_RPATH "${origin}/${wgpu_relative}")
+endforeach()

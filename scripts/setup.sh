@@ -1,0 +1,183 @@
+#!/bin/sh
+# Installs what Quern needs: `scripts/setup.sh` to build, run and test, `scripts/setup.sh ci` also what CI
+# needs (clang with its fuzzer, clang-format). Quick and silent when nothing is missing.
+#
+# System packages come from apt (Debian, Ubuntu); elsewhere this script lists what to install by hand.
+# wgpu-native is taken out of the PyPI wheel `wgpu`, pinned in wgpu-requirements.txt, into third_party/wgpu.
+# Nothing else is downloaded. macOS and Windows: prepared, untested.
+set -eu
+mode=${1:-build}
+case $mode in build | test | ci) ;; *)
+    echo "usage: scripts/setup.sh [build|test|ci]" >&2
+    exit 2
+    ;;
+esac
+cd "$(dirname "$0")/.."
+
+say() { echo "setup: $*" >&2; }
+
+# ---- system packages: one line each, the Debian package and the check that it is not needed ----------
+
+header_libs="libpcre2-8 libutf8proc jansson cmocka"
+
+has() { command -v "$1" >/dev/null 2>&1; }
+has_file() { for f in "$@"; do [ -e "$f" ] && return 0; done; return 1; }
+has_lib() { has pkg-config && pkg-config --exists "$1"; }
+has_libc_headers() { [ "$(uname)" != Linux ] || has_file /usr/include/stdio.h /usr/include/*/stdio.h; }
+has_vulkan_loader() {
+    [ "$(uname)" != Linux ] || has_file /usr/lib/*/libvulkan.so.1 /usr/lib/libvulkan.so.1 /usr/lib64/libvulkan.so.1 \
+        /lib/*/libvulkan.so.1 /usr/local/lib/libvulkan.so.1
+}
+has_vulkan_driver() {
+    [ "$(uname)" != Linux ] || has_file /usr/share/vulkan/icd.d/*lvp*.json /usr/local/share/vulkan/icd.d/*lvp*.json \
+        /etc/vulkan/icd.d/*lvp*.json
+}
+clang_major() { clang --version | sed -n 's/.*clang version \([0-9]*\).*/\1/p;q'; }
+has_fuzzer() { has clang && has_file "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer*.a; }
+has_clang_format() { has clang-format-14 || { has clang-format && clang-format --version | grep -q 'version 14\.'; }; }
+
+missing_packages() {
+    has gcc || has cc || echo gcc
+    has_libc_headers || echo libc6-dev
+    has make || echo make
+    has cmake || echo cmake
+    has ninja || has ninja-build || echo ninja-build
+    has pkg-config || echo pkg-config
+    has python3 || echo python3
+    has_vulkan_loader || echo libvulkan1
+    has_vulkan_driver || echo mesa-vulkan-drivers
+    for lib in $header_libs; do
+        has_lib "$lib" && continue
+        case $lib in
+        libpcre2-8) echo libpcre2-dev ;;
+        libutf8proc) echo libutf8proc-dev ;;
+        jansson) echo libjansson-dev ;;
+        cmocka) echo libcmocka-dev ;;
+        esac
+    done
+    # pip is needed only to fetch wgpu-native
+    wgpu_is_there || has_pip || echo python3-pip
+    if [ "$mode" = ci ]; then
+        has gcc || echo gcc
+        has clang || echo clang
+        has_clang_format || echo clang-format-14
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+by_hand() {
+    say "there is no apt here. Install these (Debian's names) by hand, then run this again:"
+    for package in "$@"; do say "    $package"; done
+    say "(Vulkan needs its loader and one driver; mesa-vulkan-drivers is the software one, lavapipe)"
+    exit 1
+}
+
+apt="env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0"
+apt_updated=
+apt_update() {
+    [ -z "$apt_updated" ] || return 0
+    apt_updated=yes
+    # shellcheck disable=SC2086 # words
+    as_root $apt update >&2 || say "apt-get update failed; trying with the package lists that are here"
+}
+apt_install() {
+    has apt-get || by_hand "$@"
+    [ "$(id -u)" = 0 ] || has sudo || {
+        say "not root, and there is no sudo. As root: apt-get install $*"
+        exit 1
+    }
+    say "installing by apt: $*"
+    apt_update
+    # shellcheck disable=SC2086
+    as_root $apt install -y --no-install-recommends "$@" >&2
+}
+
+# ---- wgpu-native ------------------------------------------------------------------------------------
+
+wgpu=third_party/wgpu
+pins=scripts/wgpu-requirements.txt
+case $(uname) in
+Darwin) library=libwgpu_native.dylib ;;
+MINGW* | MSYS* | CYGWIN*) library=wgpu_native.dll ;;
+*) library=libwgpu_native.so ;;
+esac
+
+# third_party/wgpu is moved into place whole, so its files are either all there or not at all;
+# `pins` in it is the requirements file that it was made from.
+wgpu_is_there() {
+    [ -s $wgpu/$library ] && [ -s $wgpu/webgpu.h ] && [ -s $wgpu/wgpu.h ] && [ -s $wgpu/LICENSE ] &&
+        cmp -s $pins $wgpu/pins
+}
+
+python_with_pip() {
+    for python in python3 /usr/bin/python3; do
+        if "$python" -m pip --version >/dev/null 2>&1; then
+            echo "$python"
+            return 0
+        fi
+    done
+    return 1
+}
+has_pip() { python_with_pip >/dev/null; }
+
+fetch_wgpu() {
+    say "fetching wgpu-native (PyPI wheel $(sed -n 's/^\(wgpu==[0-9.]*\).*/\1/p' $pins)) into $wgpu"
+    python=$(python_with_pip)
+    mkdir -p third_party
+    rm -rf third_party/.wgpu-* 2>/dev/null || true # left by an interrupted run
+    temp=third_party/.wgpu-$$
+    trap 'rm -rf "$temp"' EXIT
+    trap 'exit 130' INT TERM HUP
+    mkdir "$temp" "$temp/new"
+    "$python" -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
+        --ignore-requires-python --require-hashes -r $pins -d "$temp" >&2
+    "$python" -m zipfile -e "$temp"/wgpu-*.whl "$temp/wheel"
+    case $library in
+    *.dll) cp "$temp"/wheel/wgpu/resources/*wgpu_native-release.dll "$temp/new/$library" ;;
+    *) cp "$temp/wheel/wgpu/resources/${library%%.*}-release.${library#*.}" "$temp/new/$library" ;;
+    esac
+    cp "$temp"/wheel/wgpu/resources/webgpu.h "$temp"/wheel/wgpu/resources/wgpu.h "$temp/new/"
+    cp "$temp"/wheel/wgpu-*.dist-info/licenses/LICENSE "$temp/new/LICENSE"
+    cp $pins "$temp/new/pins"
+    chmod 755 "$temp/new/$library"
+    rm -rf $wgpu
+    mv "$temp/new" $wgpu
+    rm -rf "$temp"
+    trap - EXIT INT TERM HUP
+}
+
+# ---- do it ------------------------------------------------------------------------------------------
+
+missing=$(missing_packages | sort -u)
+if [ -n "$missing" ]; then
+    # Newer systems have no clang-format 14; say so rather than fail on all the rest.
+    case "$missing" in *clang-format-14*)
+        if has apt-get; then
+            apt_update
+            if ! apt-cache show clang-format-14 >/dev/null 2>&1; then
+                say "no package clang-format-14 here: the format check will be skipped"
+                missing=$(echo "$missing" | grep -v clang-format-14 || true)
+            fi
+        fi
+        ;;
+    esac
+    # shellcheck disable=SC2086 # one word a package
+    [ -z "$missing" ] || apt_install $missing
+fi
+if [ "$mode" = ci ] && ! has_fuzzer; then
+    # Debian 12 and Ubuntu 24.04 keep it in a package of its own; elsewhere it came with clang.
+    apt_install "libclang-rt-$(clang_major)-dev"
+    has_fuzzer || say "clang still has no libFuzzer: \`make fuzz\` will not link"
+fi
+wgpu_is_there || fetch_wgpu
+
+# What still fails now would fail later with a worse message.
+still=$(missing_packages | sort -u | grep -v clang-format-14 || true)
+if [ -n "$still" ]; then
+    # shellcheck disable=SC2086
+    say "installed, but still not found:" $still
+    exit 1
+fi

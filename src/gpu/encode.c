@@ -1,0 +1,201 @@
+/* encode.c - recording one compute pass and submitting it, with GPU timestamps when asked for. */
+#include "gpu/transfer.h"
+
+#include <inttypes.h>
+
+struct qn_encoder {
+    qn_gpu *gpu;
+    WGPUCommandEncoder encoder;
+    WGPUComputePassEncoder pass;
+    uint32_t max_timestamps; /* dispatches */
+    WGPUQuerySet queries;    /* max_timestamps + 1 in-pass marks, or a pair for each dispatch */
+    WGPUBuffer resolved;
+    uint64_t resolved_size;
+    qn_readback *times;
+    bool profile;
+    uint32_t n_timed; /* dispatches of the current or last profiled submission */
+};
+
+static uint32_t query_count(const qn_encoder *e)
+{
+    return e->gpu->info.timestamps_in_pass ? e->max_timestamps + 1 : e->max_timestamps * 2;
+}
+
+static qn_status make_queries(qn_encoder *e)
+{
+    qn_gpu *gpu = e->gpu;
+    qn_scope_begin(gpu);
+    WGPUQuerySetDescriptor desc = {.label = qn_view("timestamps"), .type = WGPUQueryType_Timestamp, .count = query_count(e)};
+    e->queries = wgpuDeviceCreateQuerySet(gpu->device, &desc);
+    QN_TRY(qn_scope_end(gpu, "query set", "timestamps"));
+    e->resolved_size = (uint64_t)query_count(e) * 8;
+    QN_TRY(qn_buffer_make(gpu, WGPUBufferUsage_QueryResolve | WGPUBufferUsage_CopySrc, e->resolved_size, false,
+                          "timestamps", &e->resolved));
+    return qn_readback_create(gpu, e->resolved_size, "timestamps", &e->times);
+}
+
+qn_status qn_encoder_create(qn_gpu *gpu, uint32_t max_timestamps, qn_encoder **encoder)
+{
+    *encoder = NULL;
+    void *p;
+    QN_TRY(qn_alloc(gpu->allocator, 1, sizeof(qn_encoder), "encoder", &p));
+    qn_encoder *e = p;
+    e->gpu = gpu;
+    e->max_timestamps = gpu->info.timestamps ? max_timestamps : 0;
+    if (max_timestamps && !gpu->info.timestamps) {
+        qn_encoder_free(e);
+        return qn_fail(QN_ERR_UNSUPPORTED, "%s has no GPU timestamps%s", gpu->info.name,
+                       gpu->info.baseline ? " in baseline mode" : "");
+    }
+    if (e->max_timestamps) {
+        qn_status s = make_queries(e);
+        if (s.code != QN_OK) {
+            qn_encoder_free(e);
+            return s;
+        }
+    }
+    *encoder = e;
+    return qn_ok();
+}
+
+void qn_encoder_free(qn_encoder *encoder)
+{
+    if (!encoder) return;
+    qn_encoder_abort(encoder);
+    qn_readback_free(encoder->times);
+    qn_buffer_drop(encoder->gpu, encoder->resolved, encoder->resolved_size);
+    if (encoder->queries) wgpuQuerySetRelease(encoder->queries);
+    qn_free(encoder->gpu->allocator, encoder);
+}
+
+static void open_pass(qn_encoder *e, const WGPUPassTimestampWrites *writes)
+{
+    WGPUComputePassDescriptor desc = {.label = qn_view("quern"), .timestampWrites = writes};
+    e->pass = wgpuCommandEncoderBeginComputePass(e->encoder, &desc);
+    atomic_fetch_add(&e->gpu->n_passes, 1);
+}
+
+static void close_pass(qn_encoder *e)
+{
+    if (!e->pass) return;
+    wgpuComputePassEncoderEnd(e->pass);
+    wgpuComputePassEncoderRelease(e->pass);
+    e->pass = NULL;
+}
+
+qn_status qn_encoder_begin(qn_encoder *encoder, bool profile)
+{
+    qn_gpu *gpu = encoder->gpu;
+    qn_encoder_abort(encoder);
+    QN_TRY(qn_gpu_check(gpu));
+    if (profile && !encoder->queries)
+        return qn_fail(QN_ERR_STATE, "this encoder was made without timestamps");
+    encoder->profile = profile;
+    encoder->n_timed = 0;
+    WGPUCommandEncoderDescriptor desc = {.label = qn_view("quern")};
+    encoder->encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
+    if (!encoder->encoder) return qn_fail(QN_ERR_GPU, "WebGPU made no command encoder");
+    atomic_fetch_add(&gpu->n_encoders, 1);
+    return qn_ok();
+}
+
+/* Marks the start of a dispatch: in one pass where the device can, else with a pass of its own. */
+static void begin_timed(qn_encoder *e)
+{
+    uint32_t i = e->n_timed++;
+    if (e->gpu->info.timestamps_in_pass) {
+        if (!e->pass) open_pass(e, NULL);
+        if (i == 0) qn_impl_pass_timestamp(e->pass, e->queries, 0);
+        return;
+    }
+    close_pass(e);
+    WGPUPassTimestampWrites writes = {
+        .querySet = e->queries, .beginningOfPassWriteIndex = 2 * i, .endOfPassWriteIndex = 2 * i + 1};
+    open_pass(e, &writes);
+}
+
+void qn_encoder_dispatch(qn_encoder *encoder, const qn_kernel *kernel, const qn_bindings *bindings,
+                         uint32_t param_offset, const uint32_t grid[3])
+{
+    bool timed = encoder->profile && encoder->n_timed < encoder->max_timestamps;
+    if (timed)
+        begin_timed(encoder);
+    else if (!encoder->pass)
+        open_pass(encoder, NULL);
+    wgpuComputePassEncoderSetPipeline(encoder->pass, kernel->pipeline);
+    wgpuComputePassEncoderSetBindGroup(encoder->pass, 0, bindings->handle, 1, &param_offset);
+    wgpuComputePassEncoderDispatchWorkgroups(encoder->pass, grid[0], grid[1], grid[2]);
+    if (timed && encoder->gpu->info.timestamps_in_pass)
+        qn_impl_pass_timestamp(encoder->pass, encoder->queries, encoder->n_timed);
+}
+
+void qn_encoder_copy(qn_encoder *encoder, qn_buffer *src, uint64_t src_offset, qn_buffer *dst, uint64_t dst_offset,
+                     uint64_t size)
+{
+    close_pass(encoder);
+    wgpuCommandEncoderCopyBufferToBuffer(encoder->encoder, src->handle, src_offset, dst->handle, dst_offset, size);
+}
+
+void qn_encoder_copy_readback(qn_encoder *encoder, qn_buffer *src, uint64_t src_offset, qn_readback *readback,
+                              uint64_t dst_offset, uint64_t size)
+{
+    close_pass(encoder);
+    wgpuCommandEncoderCopyBufferToBuffer(encoder->encoder, src->handle, src_offset, readback->handle, dst_offset, size);
+}
+
+qn_status qn_encoder_submit(qn_encoder *encoder)
+{
+    qn_gpu *gpu = encoder->gpu;
+    close_pass(encoder);
+    if (encoder->profile && encoder->n_timed) {
+        uint32_t n = gpu->info.timestamps_in_pass ? encoder->n_timed + 1 : encoder->n_timed * 2;
+        wgpuCommandEncoderResolveQuerySet(encoder->encoder, encoder->queries, 0, n, encoder->resolved, 0);
+        wgpuCommandEncoderCopyBufferToBuffer(encoder->encoder, encoder->resolved, 0, encoder->times->handle, 0,
+                                             (uint64_t)n * 8);
+    }
+    /* The scope catches an invalid command buffer here: submitting one would abort the process. */
+    qn_scope_begin(gpu);
+    WGPUCommandBufferDescriptor desc = {.label = qn_view("quern")};
+    WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder->encoder, &desc);
+    qn_status s = qn_scope_end(gpu, "command", "buffer");
+    wgpuCommandEncoderRelease(encoder->encoder);
+    encoder->encoder = NULL;
+    qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
+    if (s.code == QN_OK) s = qn_gpu_check(gpu);
+    if (s.code == QN_OK && commands) {
+        wgpuQueueSubmit(gpu->queue, 1, &commands);
+        atomic_fetch_add(&gpu->n_submits, 1);
+    }
+    if (commands) wgpuCommandBufferRelease(commands);
+    return s;
+}
+
+void qn_encoder_abort(qn_encoder *encoder)
+{
+    close_pass(encoder);
+    if (encoder->encoder) wgpuCommandEncoderRelease(encoder->encoder);
+    encoder->encoder = NULL;
+}
+
+#ifndef QN_NO_BLOCKING
+qn_status qn_encoder_timestamps(qn_encoder *encoder, double *ns, uint32_t capacity, uint32_t *n)
+{
+    *n = 0;
+    if (!encoder->profile || encoder->n_timed == 0) return qn_ok();
+    bool in_pass = encoder->gpu->info.timestamps_in_pass;
+    uint64_t marks = in_pass ? encoder->n_timed + 1 : encoder->n_timed * 2;
+    QN_TRY(qn_readback_start(encoder->times, marks * 8));
+    QN_TRY(qn_gpu_poll(encoder->gpu, true));
+    const void *bytes = NULL;
+    QN_TRY(qn_readback_poll(encoder->times, &bytes));
+    if (!bytes) return qn_fail(QN_ERR_INTERNAL, "timestamps did not arrive");
+    const uint64_t *t = bytes;
+    double period = qn_impl_timestamp_period_ns(encoder->gpu);
+    for (uint32_t i = 0; i < encoder->n_timed && i < capacity; i++) {
+        uint64_t begin = in_pass ? t[i] : t[2 * i], end = in_pass ? t[i + 1] : t[2 * i + 1];
+        ns[(*n)++] = end > begin ? (double)(end - begin) * period : 0.0;
+    }
+    qn_readback_release(encoder->times);
+    return qn_ok();
+}
+#endif

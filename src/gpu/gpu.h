@@ -1,0 +1,144 @@
+/* gpu.h - the GPU as the rest of Quern sees it: device, buffers, kernels, encoding, readback, timestamps.
+ * src/gpu is the only folder that names WebGPU types; wgpu_native.c is the only file that knows wgpu-native. */
+#ifndef QN_GPU_GPU_H
+#define QN_GPU_GPU_H
+
+#include "base/log.h"
+#include "base/memory.h"
+
+typedef struct qn_gpu qn_gpu;           /* device and queue                            */
+typedef struct qn_buffer qn_buffer;     /* GPU memory                                  */
+typedef struct qn_kernel qn_kernel;     /* compiled pipeline with its binding layout   */
+typedef struct qn_bindings qn_bindings; /* bind group: buffers of one dispatch         */
+typedef struct qn_encoder qn_encoder;   /* reusable recorder of one submission         */
+typedef struct qn_readback qn_readback; /* mappable copy of GPU results                */
+typedef struct qn_upload qn_upload;     /* ring of staging buffers for weights         */
+
+enum {
+    QN_PARAM_SLOT = 256,   /* bytes of a dispatch's slot in the parameter arena (core dynamic-offset alignment) */
+    QN_MAX_BINDINGS = 8,   /* storage buffers of a dispatch (core limit)                                        */
+};
+
+/* ---- device ---------------------------------------------------------------------------------- */
+
+typedef struct qn_gpu_options {
+    const char *device;     /* as qn_engine_options.device          */
+    bool baseline;
+    uint64_t memory_limit;  /* 0: none                              */
+    uint64_t fail_after;    /* injected out-of-memory; 0: never     */
+    const char *dump_shaders; /* folder, or NULL                    */
+} qn_gpu_options;
+
+qn_status qn_gpu_list(qn_device_info *infos, size_t capacity, size_t *count);
+qn_status qn_gpu_open(const qn_allocator *a, const qn_log *log, const qn_gpu_options *options, qn_gpu **gpu);
+void qn_gpu_close(qn_gpu *gpu);
+const qn_device_info *qn_gpu_info(const qn_gpu *gpu);
+uint64_t qn_gpu_bytes(const qn_gpu *gpu, uint64_t *peak);
+uint64_t qn_gpu_memory_limit(const qn_gpu *gpu); /* 0: none */
+/* Lets callbacks run; wait: until all submitted work is done. Reports a lost device. */
+qn_status qn_gpu_poll(qn_gpu *gpu, bool wait);
+void qn_gpu_lose(qn_gpu *gpu);
+/* WGSL lines that enable subgroup operations, in this implementation's dialect. */
+const char *qn_gpu_wgsl_enable_subgroups(void);
+
+/* WebGPU objects made since the device was opened (tests count them: DESIGN rule 8). */
+typedef struct qn_gpu_counts {
+    uint64_t buffers, kernels, bindings, encoders, passes, submits, writes;
+} qn_gpu_counts;
+qn_gpu_counts qn_gpu_get_counts(const qn_gpu *gpu);
+
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+typedef enum qn_buffer_kind {
+    QN_BUFFER_STORAGE, /* kernels read and write it; copies to and from it */
+    QN_BUFFER_PARAMS,  /* uniform parameter arena                          */
+} qn_buffer_kind;
+
+/* Makes a zero-filled buffer of `size` bytes (rounded up to 16). QN_ERR_GPU_MEMORY with the numbers when the
+ * engine's account or the device refuses, QN_ERR_LIMIT over max_buffer_bytes. */
+qn_status qn_buffer_create(qn_gpu *gpu, qn_buffer_kind kind, uint64_t size, const char *label, qn_buffer **buffer);
+void qn_buffer_free(qn_buffer *buffer);
+uint64_t qn_buffer_size(const qn_buffer *buffer);
+/* Queues a write of size bytes (offset and size multiples of 4). */
+qn_status qn_buffer_write(qn_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
+#ifndef QN_NO_BLOCKING
+/* Reads back, waiting for the GPU (offset and size multiples of 4). */
+qn_status qn_buffer_read(qn_buffer *buffer, uint64_t offset, void *data, uint64_t size);
+#endif
+
+/* ---- kernels --------------------------------------------------------------------------------- */
+
+typedef struct qn_kernel_desc {
+    const char *label;   /* names the kernel in errors and profiles     */
+    const char *source;  /* WGSL, zero-terminated                       */
+    const char *entry;   /* entry point                                 */
+    const char *access;  /* one letter a storage binding, from binding 1 on: 'r' read-only, 'w' read_write */
+    bool trusted;        /* bounds checks may be dropped: plan() bounds every index */
+} qn_kernel_desc;
+
+/* Binding 0 is the uniform parameter slot with a dynamic offset. QN_ERR_GPU carries the compiler's message. */
+qn_status qn_kernel_create(qn_gpu *gpu, const qn_kernel_desc *desc, qn_kernel **kernel);
+void qn_kernel_free(qn_kernel *kernel);
+
+typedef struct qn_range {
+    qn_buffer *buffer;
+    uint64_t offset; /* multiple of storage_alignment */
+    uint64_t size;   /* bytes, multiple of 4          */
+} qn_range;
+
+qn_status qn_bindings_create(qn_gpu *gpu, const qn_kernel *kernel, qn_buffer *params, const qn_range *ranges,
+                             uint32_t n_ranges, qn_bindings **bindings);
+void qn_bindings_free(qn_bindings *bindings);
+
+/* ---- encoding -------------------------------------------------------------------------------- */
+
+/* max_timestamps: dispatches that one profiled submission can time (0: none). */
+qn_status qn_encoder_create(qn_gpu *gpu, uint32_t max_timestamps, qn_encoder **encoder);
+void qn_encoder_free(qn_encoder *encoder);
+/* Begins a submission with one compute pass. profile: time every dispatch. */
+qn_status qn_encoder_begin(qn_encoder *encoder, bool profile);
+void qn_encoder_dispatch(qn_encoder *encoder, const qn_kernel *kernel, const qn_bindings *bindings,
+                         uint32_t param_offset, const uint32_t grid[3]);
+/* Ends the pass and copies (multiples of 4). Copies come after all dispatches. */
+void qn_encoder_copy(qn_encoder *encoder, qn_buffer *src, uint64_t src_offset, qn_buffer *dst, uint64_t dst_offset,
+                     uint64_t size);
+void qn_encoder_copy_readback(qn_encoder *encoder, qn_buffer *src, uint64_t src_offset, qn_readback *readback,
+                              uint64_t dst_offset, uint64_t size);
+/* Finishes and submits once; on an error nothing was submitted. */
+qn_status qn_encoder_submit(qn_encoder *encoder);
+/* Abandons what was recorded since begin. */
+void qn_encoder_abort(qn_encoder *encoder);
+#ifndef QN_NO_BLOCKING
+/* Nanoseconds of GPU time of each dispatch of the last profiled submission (waits for it). *n: dispatches timed. */
+qn_status qn_encoder_timestamps(qn_encoder *encoder, double *ns, uint32_t capacity, uint32_t *n);
+#endif
+
+/* ---- readback -------------------------------------------------------------------------------- */
+
+qn_status qn_readback_create(qn_gpu *gpu, uint64_t size, const char *label, qn_readback **readback);
+void qn_readback_free(qn_readback *readback);
+/* Asks for the first `size` bytes after the submission that copied them. */
+qn_status qn_readback_start(qn_readback *readback, uint64_t size);
+/* *data is NULL until the bytes are there; then valid until qn_readback_release. */
+qn_status qn_readback_poll(qn_readback *readback, const void **data);
+/* Must be called before the next copy into it. */
+void qn_readback_release(qn_readback *readback);
+
+/* ---- upload ---------------------------------------------------------------------------------- */
+
+qn_status qn_upload_create(qn_gpu *gpu, uint64_t slot_bytes, uint32_t n_slots, qn_upload **upload);
+void qn_upload_free(qn_upload *upload);
+uint64_t qn_upload_slot_bytes(const qn_upload *upload);
+/* A writable staging slot, or *slot = NULL while all are in flight (poll the device and call again). */
+qn_status qn_upload_acquire(qn_upload *upload, void **slot);
+
+typedef struct qn_upload_copy {
+    uint64_t slot_offset;
+    qn_buffer *dst;
+    uint64_t dst_offset, size; /* multiples of 4 */
+} qn_upload_copy;
+
+/* Submits copies out of the acquired slot. */
+qn_status qn_upload_submit(qn_upload *upload, const qn_upload_copy *copies, uint32_t n_copies);
+
+#endif

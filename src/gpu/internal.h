@@ -1,0 +1,95 @@
+/* internal.h - what the files of src/gpu share. Nothing outside this folder includes it. */
+#ifndef QN_GPU_INTERNAL_H
+#define QN_GPU_INTERNAL_H
+
+#include "gpu/gpu.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <webgpu.h>
+
+typedef struct qn_adapter_list {
+    WGPUInstance instance;
+    WGPUAdapter *adapters;
+    size_t count;
+} qn_adapter_list;
+
+struct qn_gpu {
+    const qn_allocator *allocator;
+    const qn_log *log;
+    WGPUInstance instance;
+    WGPUAdapter adapter;
+    WGPUDevice device;
+    WGPUQueue queue;
+    qn_device_info info;
+    const char *dump_shaders;
+    uint64_t memory_limit, fail_after;
+    atomic_uint_fast64_t held, peak, allocated_total;
+    atomic_bool lost;
+    char lost_message[256];   /* written once, before `lost` is set */
+    char stray_message[400];  /* first error that no scope caught   */
+    atomic_bool stray;
+    pthread_mutex_t scope_lock; /* error scopes belong to one creation at a time */
+    pthread_mutex_t stray_lock;
+    _Atomic uint64_t n_buffers, n_kernels, n_bindings, n_encoders, n_passes, n_submits, n_writes;
+};
+
+struct qn_buffer {
+    qn_gpu *gpu;
+    WGPUBuffer handle;
+    uint64_t size;
+};
+
+struct qn_kernel {
+    qn_gpu *gpu;
+    WGPUBindGroupLayout layout;
+    WGPUComputePipeline pipeline;
+    uint32_t n_bindings;
+    char label[64];
+};
+
+struct qn_bindings {
+    WGPUBindGroup handle;
+    const qn_allocator *allocator;
+};
+
+/* A string view of a C string. */
+static inline WGPUStringView qn_view(const char *text)
+{
+    return (WGPUStringView){text, text ? WGPU_STRLEN : 0};
+}
+
+/* Copies a string view into a zero-terminated array. */
+void qn_copy_view(WGPUStringView view, char *out, size_t capacity);
+
+/* Error scope around the creation of objects. Begin locks, end unlocks and reports what was caught: a failure
+ * with WebGPU's own message. Every object is created inside one. */
+void qn_scope_begin(qn_gpu *gpu);
+qn_status qn_scope_end(qn_gpu *gpu, const char *what, const char *label);
+
+/* Fails when the device is lost or an error was reported outside a scope. Called before every submit. */
+qn_status qn_gpu_check(qn_gpu *gpu);
+
+/* Account of GPU memory: take before creating, give back when freeing. */
+qn_status qn_account_take(qn_gpu *gpu, uint64_t size, const char *label);
+void qn_account_give(qn_gpu *gpu, uint64_t size);
+
+/* A buffer of any usage inside a scope and on the account. */
+qn_status qn_buffer_make(qn_gpu *gpu, WGPUBufferUsage usage, uint64_t size, bool mapped, const char *label,
+                         WGPUBuffer *handle);
+void qn_buffer_drop(qn_gpu *gpu, WGPUBuffer handle, uint64_t size);
+
+/* ---- what differs between WebGPU implementations: wgpu_native.c ---- */
+
+WGPUInstance qn_impl_instance(void);
+qn_status qn_impl_adapters(const qn_allocator *a, qn_adapter_list *list);
+void qn_impl_adapters_free(const qn_allocator *a, qn_adapter_list *list);
+/* Features to request besides the standard ones, as the adapter has them; fills the info's flags. */
+size_t qn_impl_features(WGPUAdapter adapter, bool baseline, WGPUFeatureName *features, qn_device_info *info);
+void qn_impl_poll(qn_gpu *gpu, bool wait);
+WGPUShaderModule qn_impl_shader_module(WGPUDevice device, const WGPUShaderModuleDescriptor *desc, bool trusted);
+double qn_impl_timestamp_period_ns(qn_gpu *gpu);
+/* Timestamp between dispatches of a pass (only when info.timestamps_in_pass). */
+void qn_impl_pass_timestamp(WGPUComputePassEncoder pass, WGPUQuerySet set, uint32_t index);
+
+#endif

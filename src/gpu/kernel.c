@@ -1,0 +1,132 @@
+/* kernel.c - compiling WGSL and binding buffers. */
+#include "gpu/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void dump_source(const qn_gpu *gpu, const qn_kernel_desc *desc)
+{
+    if (!gpu->dump_shaders) return;
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s.%llu.wgsl", gpu->dump_shaders, desc->label,
+             (unsigned long long)atomic_load(&gpu->n_kernels));
+    FILE *f = fopen(path, "w");
+    bool written = f && fwrite(desc->source, 1, strlen(desc->source), f) == strlen(desc->source);
+    if (f && fclose(f) != 0) written = false;
+    if (!written) qn_log_line(gpu->log, QN_LOG_WARNING, "cannot write %s", path);
+}
+
+static WGPUBindGroupLayout make_layout(qn_gpu *gpu, const qn_kernel_desc *desc, uint32_t n)
+{
+    WGPUBindGroupLayoutEntry entries[QN_MAX_BINDINGS + 1];
+    memset(entries, 0, sizeof entries);
+    entries[0].visibility = WGPUShaderStage_Compute;
+    entries[0].buffer = (WGPUBufferBindingLayout){
+        .type = WGPUBufferBindingType_Uniform, .hasDynamicOffset = true, .minBindingSize = QN_PARAM_SLOT};
+    for (uint32_t i = 0; i < n; i++) {
+        entries[i + 1].binding = i + 1;
+        entries[i + 1].visibility = WGPUShaderStage_Compute;
+        entries[i + 1].buffer.type =
+            desc->access[i] == 'w' ? WGPUBufferBindingType_Storage : WGPUBufferBindingType_ReadOnlyStorage;
+    }
+    WGPUBindGroupLayoutDescriptor layout = {.label = qn_view(desc->label), .entryCount = n + 1, .entries = entries};
+    return wgpuDeviceCreateBindGroupLayout(gpu->device, &layout);
+}
+
+static WGPUComputePipeline make_pipeline(qn_gpu *gpu, const qn_kernel_desc *desc, WGPUBindGroupLayout layout)
+{
+    WGPUShaderSourceWGSL source = {.chain = {.sType = WGPUSType_ShaderSourceWGSL}, .code = qn_view(desc->source)};
+    WGPUShaderModuleDescriptor module_desc = {.nextInChain = &source.chain, .label = qn_view(desc->label)};
+    WGPUShaderModule module = qn_impl_shader_module(gpu->device, &module_desc, desc->trusted);
+    WGPUPipelineLayoutDescriptor pl_desc = {
+        .label = qn_view(desc->label), .bindGroupLayoutCount = 1, .bindGroupLayouts = &layout};
+    WGPUPipelineLayout pipeline_layout = wgpuDeviceCreatePipelineLayout(gpu->device, &pl_desc);
+    WGPUComputePipelineDescriptor desc_p = {.label = qn_view(desc->label),
+                                            .layout = pipeline_layout,
+                                            .compute = {.module = module, .entryPoint = qn_view(desc->entry)}};
+    WGPUComputePipeline pipeline = wgpuDeviceCreateComputePipeline(gpu->device, &desc_p);
+    wgpuPipelineLayoutRelease(pipeline_layout);
+    wgpuShaderModuleRelease(module);
+    return pipeline;
+}
+
+qn_status qn_kernel_create(qn_gpu *gpu, const qn_kernel_desc *desc, qn_kernel **kernel)
+{
+    *kernel = NULL;
+    size_t n = strlen(desc->access);
+    if (n > QN_MAX_BINDINGS)
+        return qn_fail(QN_ERR_INTERNAL, "kernel %s binds %zu buffers, over %d", desc->label, n, QN_MAX_BINDINGS);
+    QN_TRY(qn_gpu_check(gpu));
+    dump_source(gpu, desc);
+    void *p;
+    QN_TRY(qn_alloc(gpu->allocator, 1, sizeof(qn_kernel), "kernel", &p));
+    qn_kernel *k = p;
+    k->gpu = gpu;
+    k->n_bindings = (uint32_t)n;
+    snprintf(k->label, sizeof k->label, "%s", desc->label);
+    qn_scope_begin(gpu);
+    k->layout = make_layout(gpu, desc, k->n_bindings);
+    k->pipeline = make_pipeline(gpu, desc, k->layout);
+    qn_status s = qn_scope_end(gpu, "kernel", desc->label);
+    if (s.code == QN_OK && (!k->pipeline || !k->layout))
+        s = qn_fail(QN_ERR_GPU, "kernel %s: WebGPU made no pipeline and gave no reason", desc->label);
+    if (s.code != QN_OK) {
+        qn_kernel_free(k);
+        return s;
+    }
+    atomic_fetch_add(&gpu->n_kernels, 1);
+    *kernel = k;
+    return qn_ok();
+}
+
+void qn_kernel_free(qn_kernel *kernel)
+{
+    if (!kernel) return;
+    if (kernel->pipeline) wgpuComputePipelineRelease(kernel->pipeline);
+    if (kernel->layout) wgpuBindGroupLayoutRelease(kernel->layout);
+    qn_free(kernel->gpu->allocator, kernel);
+}
+
+qn_status qn_bindings_create(qn_gpu *gpu, const qn_kernel *kernel, qn_buffer *params, const qn_range *ranges,
+                             uint32_t n_ranges, qn_bindings **bindings)
+{
+    *bindings = NULL;
+    if (n_ranges != kernel->n_bindings)
+        return qn_fail(QN_ERR_INTERNAL, "kernel %s takes %u buffers, the plan gave %u", kernel->label, kernel->n_bindings,
+                       n_ranges);
+    QN_TRY(qn_gpu_check(gpu));
+    WGPUBindGroupEntry entries[QN_MAX_BINDINGS + 1];
+    memset(entries, 0, sizeof entries);
+    entries[0].buffer = params->handle;
+    entries[0].size = QN_PARAM_SLOT;
+    for (uint32_t i = 0; i < n_ranges; i++) {
+        entries[i + 1].binding = i + 1;
+        entries[i + 1].buffer = ranges[i].buffer->handle;
+        entries[i + 1].offset = ranges[i].offset;
+        entries[i + 1].size = ranges[i].size;
+    }
+    void *p;
+    QN_TRY(qn_alloc(gpu->allocator, 1, sizeof(qn_bindings), "bindings", &p));
+    qn_bindings *b = p;
+    b->allocator = gpu->allocator;
+    qn_scope_begin(gpu);
+    WGPUBindGroupDescriptor desc = {
+        .label = qn_view(kernel->label), .layout = kernel->layout, .entryCount = n_ranges + 1, .entries = entries};
+    b->handle = wgpuDeviceCreateBindGroup(gpu->device, &desc);
+    qn_status s = qn_scope_end(gpu, "bindings of", kernel->label);
+    if (s.code == QN_OK && !b->handle) s = qn_fail(QN_ERR_GPU, "bindings of %s: WebGPU made none", kernel->label);
+    if (s.code != QN_OK) {
+        qn_bindings_free(b);
+        return s;
+    }
+    atomic_fetch_add(&gpu->n_bindings, 1);
+    *bindings = b;
+    return qn_ok();
+}
+
+void qn_bindings_free(qn_bindings *bindings)
+{
+    if (!bindings) return;
+    if (bindings->handle) wgpuBindGroupRelease(bindings->handle);
+    qn_free(bindings->allocator, bindings);
+}

@@ -1,0 +1,186 @@
+/* transfer.c - readback of results and upload of weights through mappable buffers. */
+#include "gpu/transfer.h"
+
+#include <inttypes.h>
+
+static void on_mapped(WGPUMapAsyncStatus status, WGPUStringView message, void *user, void *unused)
+{
+    (void)unused;
+    qn_mapping *m = user;
+    qn_copy_view(message, m->message, sizeof m->message);
+    atomic_store(&m->state, status == WGPUMapAsyncStatus_Success ? QN_MAP_READY : QN_MAP_FAILED);
+}
+
+void qn_map_start(WGPUBuffer buffer, WGPUMapMode mode, uint64_t size, qn_mapping *mapping)
+{
+    atomic_store(&mapping->state, QN_MAP_WAITING);
+    WGPUBufferMapCallbackInfo info = {
+        .mode = WGPUCallbackMode_AllowSpontaneous, .callback = on_mapped, .userdata1 = mapping};
+    wgpuBufferMapAsync(buffer, mode, 0, (size_t)size, info);
+}
+
+/* ---- readback -------------------------------------------------------------------------------- */
+
+qn_status qn_readback_create(qn_gpu *gpu, uint64_t size, const char *label, qn_readback **readback)
+{
+    *readback = NULL;
+    void *p;
+    QN_TRY(qn_alloc(gpu->allocator, 1, sizeof(qn_readback), "readback", &p));
+    qn_readback *r = p;
+    r->gpu = gpu;
+    r->size = qn_round_up_u64(size ? size : 1, 16);
+    qn_status s =
+        qn_buffer_make(gpu, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst, r->size, false, label, &r->handle);
+    if (s.code != QN_OK) {
+        qn_free(gpu->allocator, r);
+        return s;
+    }
+    *readback = r;
+    return qn_ok();
+}
+
+void qn_readback_free(qn_readback *readback)
+{
+    if (!readback) return;
+    qn_gpu *gpu = readback->gpu;
+    /* A mapping still under way calls back into this object: let it finish (destroying cancels it). */
+    qn_buffer_drop(gpu, readback->handle, readback->size);
+    for (int i = 0; i < 3 && atomic_load(&readback->mapping.state) == QN_MAP_WAITING; i++)
+        qn_impl_poll(gpu, !atomic_load(&gpu->lost));
+    qn_free(gpu->allocator, readback);
+}
+
+qn_status qn_readback_start(qn_readback *readback, uint64_t size)
+{
+    if (atomic_load(&readback->mapping.state) != QN_MAP_NONE)
+        return qn_fail(QN_ERR_STATE, "readback is in use");
+    if (size > readback->size)
+        return qn_fail(QN_ERR_INTERNAL, "readback of %" PRIu64 " bytes from %" PRIu64, size, readback->size);
+    QN_TRY(qn_gpu_check(readback->gpu));
+    readback->mapped_size = size;
+    qn_map_start(readback->handle, WGPUMapMode_Read, size, &readback->mapping);
+    return qn_ok();
+}
+
+qn_status qn_readback_poll(qn_readback *readback, const void **data)
+{
+    *data = NULL;
+    int state = atomic_load(&readback->mapping.state);
+    if (state == QN_MAP_WAITING) {
+        QN_TRY(qn_gpu_poll(readback->gpu, false));
+        state = atomic_load(&readback->mapping.state);
+    }
+    if (state == QN_MAP_FAILED) {
+        atomic_store(&readback->mapping.state, QN_MAP_NONE);
+        QN_TRY(qn_gpu_check(readback->gpu));
+        return qn_fail(QN_ERR_GPU, "readback failed: %s", readback->mapping.message);
+    }
+    if (state != QN_MAP_READY) return qn_ok();
+    *data = wgpuBufferGetConstMappedRange(readback->handle, 0, (size_t)readback->mapped_size);
+    return *data ? qn_ok() : qn_fail(QN_ERR_GPU, "readback: mapped range is missing");
+}
+
+void qn_readback_release(qn_readback *readback)
+{
+    if (atomic_load(&readback->mapping.state) == QN_MAP_READY) wgpuBufferUnmap(readback->handle);
+    atomic_store(&readback->mapping.state, QN_MAP_NONE);
+}
+
+/* ---- upload ---------------------------------------------------------------------------------- */
+
+typedef struct upload_slot {
+    WGPUBuffer handle;
+    qn_mapping mapping;
+} upload_slot;
+
+struct qn_upload {
+    qn_gpu *gpu;
+    uint64_t slot_bytes;
+    uint32_t n_slots, current; /* current: the slot handed out last */
+    bool acquired;
+    upload_slot slots[8];
+};
+
+qn_status qn_upload_create(qn_gpu *gpu, uint64_t slot_bytes, uint32_t n_slots, qn_upload **upload)
+{
+    *upload = NULL;
+    if (n_slots == 0 || n_slots > 8) return qn_fail(QN_ERR_INTERNAL, "an upload ring has 1 to 8 slots");
+    void *p;
+    QN_TRY(qn_alloc(gpu->allocator, 1, sizeof(qn_upload), "upload ring", &p));
+    qn_upload *u = p;
+    u->gpu = gpu;
+    u->slot_bytes = qn_round_up_u64(slot_bytes, 256);
+    u->n_slots = n_slots;
+    for (uint32_t i = 0; i < n_slots; i++) {
+        qn_status s = qn_buffer_make(gpu, WGPUBufferUsage_MapWrite | WGPUBufferUsage_CopySrc, u->slot_bytes, true,
+                                     "upload", &u->slots[i].handle);
+        if (s.code != QN_OK) {
+            qn_upload_free(u);
+            return s;
+        }
+        atomic_store(&u->slots[i].mapping.state, QN_MAP_READY);
+    }
+    *upload = u;
+    return qn_ok();
+}
+
+void qn_upload_free(qn_upload *upload)
+{
+    if (!upload) return;
+    qn_gpu *gpu = upload->gpu;
+    for (uint32_t i = 0; i < upload->n_slots; i++) qn_buffer_drop(gpu, upload->slots[i].handle, upload->slot_bytes);
+    for (uint32_t i = 0; i < upload->n_slots; i++)
+        for (int k = 0; k < 3 && atomic_load(&upload->slots[i].mapping.state) == QN_MAP_WAITING; k++)
+            qn_impl_poll(gpu, !atomic_load(&gpu->lost));
+    qn_free(gpu->allocator, upload);
+}
+
+uint64_t qn_upload_slot_bytes(const qn_upload *upload)
+{
+    return upload->slot_bytes;
+}
+
+qn_status qn_upload_acquire(qn_upload *upload, void **slot)
+{
+    *slot = NULL;
+    QN_TRY(qn_gpu_poll(upload->gpu, false));
+    for (uint32_t i = 0; i < upload->n_slots; i++) {
+        upload_slot *s = &upload->slots[i];
+        int state = atomic_load(&s->mapping.state);
+        if (state == QN_MAP_FAILED) return qn_fail(QN_ERR_GPU, "upload: mapping failed: %s", s->mapping.message);
+        if (state != QN_MAP_READY) continue;
+        *slot = wgpuBufferGetMappedRange(s->handle, 0, (size_t)upload->slot_bytes);
+        if (!*slot) return qn_fail(QN_ERR_GPU, "upload: mapped range is missing");
+        upload->current = i;
+        upload->acquired = true;
+        return qn_ok();
+    }
+    return qn_ok();
+}
+
+qn_status qn_upload_submit(qn_upload *upload, const qn_upload_copy *copies, uint32_t n_copies)
+{
+    qn_gpu *gpu = upload->gpu;
+    if (!upload->acquired) return qn_fail(QN_ERR_STATE, "upload: no slot was acquired");
+    upload->acquired = false;
+    upload_slot *slot = &upload->slots[upload->current];
+    QN_TRY(qn_gpu_check(gpu));
+    wgpuBufferUnmap(slot->handle);
+    qn_scope_begin(gpu);
+    WGPUCommandEncoderDescriptor desc = {.label = qn_view("upload")};
+    WGPUCommandEncoder encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
+    for (uint32_t i = 0; i < n_copies; i++)
+        wgpuCommandEncoderCopyBufferToBuffer(encoder, slot->handle, copies[i].slot_offset, copies[i].dst->handle,
+                                             copies[i].dst_offset, copies[i].size);
+    WGPUCommandBufferDescriptor finish = {.label = qn_view("upload")};
+    WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder, &finish);
+    wgpuCommandEncoderRelease(encoder);
+    qn_status s = qn_scope_end(gpu, "command buffer", "upload");
+    if (s.code == QN_OK) {
+        wgpuQueueSubmit(gpu->queue, 1, &commands);
+        atomic_fetch_add(&gpu->n_submits, 1);
+        qn_map_start(slot->handle, WGPUMapMode_Write, upload->slot_bytes, &slot->mapping);
+    }
+    if (commands) wgpuCommandBufferRelease(commands);
+    return s;
+}

@@ -1,0 +1,25 @@
+/* transfer.h - mappable buffers inside src/gpu. */
+#ifndef QN_GPU_TRANSFER_H
+#define QN_GPU_TRANSFER_H
+
+#include "gpu/internal.h"
+
+typedef enum qn_map_state { QN_MAP_NONE, QN_MAP_WAITING, QN_MAP_READY, QN_MAP_FAILED } qn_map_state;
+
+/* State of one asynchronous mapping; its address is the callback's user data, so it must not move. */
+typedef struct qn_mapping {
+    _Atomic int state; /* qn_map_state */
+    char message[160];
+} qn_mapping;
+
+struct qn_readback {
+    qn_gpu *gpu;
+    WGPUBuffer handle;
+    uint64_t size, mapped_size;
+    qn_mapping mapping;
+};
+
+/* Asks for a mapping of the first `size` bytes. */
+void qn_map_start(WGPUBuffer buffer, WGPUMapMode mode, uint64_t size, qn_mapping *mapping);
+
+#endif

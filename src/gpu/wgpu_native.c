@@ -1,0 +1,95 @@
+/* wgpu_native.c - the one file that knows wgpu-native (wgpu.h). A build on another webgpu.h implementation
+ * brings another file with the qn_impl_ functions of internal.h. Facts: docs/architecture.md, "WebGPU". */
+#include "gpu/internal.h"
+
+#include <wgpu.h>
+
+WGPUInstance qn_impl_instance(void)
+{
+    WGPUInstanceExtras extras = {
+        .chain = {.sType = (WGPUSType)WGPUSType_InstanceExtras},
+        /* OpenGL is left out: its adapters lack compute limits and repeat the software renderer. */
+        .backends = WGPUInstanceBackend_Vulkan | WGPUInstanceBackend_Metal | WGPUInstanceBackend_DX12,
+    };
+    WGPUInstanceDescriptor desc = {.nextInChain = &extras.chain};
+    return wgpuCreateInstance(&desc);
+}
+
+qn_status qn_impl_adapters(const qn_allocator *a, qn_adapter_list *list)
+{
+    *list = (qn_adapter_list){.instance = qn_impl_instance()};
+    if (!list->instance) return qn_fail(QN_ERR_GPU, "cannot create a WebGPU instance");
+    size_t n = wgpuInstanceEnumerateAdapters(list->instance, NULL, NULL);
+    void *p;
+    qn_status s = qn_alloc(a, n, sizeof(WGPUAdapter), "adapter list", &p);
+    if (s.code != QN_OK) {
+        wgpuInstanceRelease(list->instance);
+        list->instance = NULL;
+        return s;
+    }
+    list->adapters = p;
+    if (n) list->count = wgpuInstanceEnumerateAdapters(list->instance, NULL, list->adapters);
+    return qn_ok();
+}
+
+void qn_impl_adapters_free(const qn_allocator *a, qn_adapter_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) wgpuAdapterRelease(list->adapters[i]);
+    qn_free(a, list->adapters);
+    if (list->instance) wgpuInstanceRelease(list->instance);
+    *list = (qn_adapter_list){0};
+}
+
+size_t qn_impl_features(WGPUAdapter adapter, bool baseline, WGPUFeatureName *features, qn_device_info *info)
+{
+    size_t n = 0;
+    WGPUFeatureName subgroup = (WGPUFeatureName)WGPUNativeFeature_Subgroup;
+    WGPUFeatureName in_pass = (WGPUFeatureName)WGPUNativeFeature_TimestampQueryInsidePasses;
+    WGPUFeatureName in_encoder = (WGPUFeatureName)WGPUNativeFeature_TimestampQueryInsideEncoders;
+    if (!baseline && wgpuAdapterHasFeature(adapter, WGPUFeatureName_ShaderF16)) {
+        info->f16 = true;
+        features[n++] = WGPUFeatureName_ShaderF16;
+    }
+    if (!baseline && wgpuAdapterHasFeature(adapter, subgroup)) {
+        info->subgroups = true;
+        features[n++] = subgroup;
+    }
+    /* Timestamps are for measuring only, so the baseline keeps them out too. */
+    if (!baseline && wgpuAdapterHasFeature(adapter, WGPUFeatureName_TimestampQuery)) {
+        info->timestamps = true;
+        features[n++] = WGPUFeatureName_TimestampQuery;
+        if (wgpuAdapterHasFeature(adapter, in_pass) && wgpuAdapterHasFeature(adapter, in_encoder)) {
+            info->timestamps_in_pass = true;
+            features[n++] = in_encoder;
+            features[n++] = in_pass;
+        }
+    }
+    return n;
+}
+
+void qn_impl_poll(qn_gpu *gpu, bool wait)
+{
+    wgpuDevicePoll(gpu->device, wait, NULL);
+}
+
+WGPUShaderModule qn_impl_shader_module(WGPUDevice device, const WGPUShaderModuleDescriptor *desc, bool trusted)
+{
+    const WGPUShaderRuntimeChecks none = 0;
+    if (trusted) return wgpuDeviceCreateShaderModuleTrusted(device, desc, none);
+    return wgpuDeviceCreateShaderModule(device, desc);
+}
+
+const char *qn_gpu_wgsl_enable_subgroups(void)
+{
+    return ""; /* wgpu-native 29 rejects `enable subgroups;` although the operations work */
+}
+
+double qn_impl_timestamp_period_ns(qn_gpu *gpu)
+{
+    return (double)wgpuQueueGetTimestampPeriod(gpu->queue);
+}
+
+void qn_impl_pass_timestamp(WGPUComputePassEncoder pass, WGPUQuerySet set, uint32_t index)
+{
+    wgpuComputePassEncoderWriteTimestamp(pass, set, index);
+}

@@ -1,0 +1,333 @@
+/* execute.c - running a built graph: plan what changed, upload, one pass, one submit, read back. */
+#include "graph/graph.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* ---- inputs ---------------------------------------------------------------------------------- */
+
+static qn_status check_runnable(const qn_graph *g)
+{
+    QN_TRY(g->status);
+    if (!g->built) return qn_fail(QN_ERR_STATE, "the graph is not built yet");
+    return qn_ok();
+}
+
+static qn_status check_live(const qn_tensor *t, const qn_shape *live)
+{
+    char a[128], b[128];
+    if (live->rank != t->max.rank)
+        return qn_fail(QN_ERR_ARGUMENT, "input %s: live shape %s has rank %u, the graph was built for %s", t->name,
+                       qn_shape_text(live, a, sizeof a), live->rank, qn_shape_text(&t->max, b, sizeof b));
+    for (uint32_t i = 0; i < live->rank; i++)
+        if (live->dim[i] == 0 || live->dim[i] > t->max.dim[i])
+            return qn_fail(QN_ERR_ARGUMENT, "input %s: dimension %u of live shape %s is %s (maximum %s)", t->name, i,
+                           qn_shape_text(live, a, sizeof a), live->dim[i] ? "beyond the maximum" : "zero",
+                           qn_shape_text(&t->max, b, sizeof b));
+    return qn_ok();
+}
+
+qn_status qn_graph_set_input(qn_graph *g, qn_value input, qn_shape live, const void *data)
+{
+    QN_TRY(check_runnable(g));
+    if (input == 0 || input >= g->n_values || qn_graph_place(g, input)->kind != QN_PLACE_INPUT)
+        return qn_fail(QN_ERR_ARGUMENT, "value %u is not an input of this graph", input);
+    qn_tensor *t = qn_graph_tensor(g, input);
+    qn_place *place = qn_graph_place(g, input);
+    if (live.rank <= QN_MAX_RANK) QN_TRY(check_live(t, &live));
+    else return qn_fail(QN_ERR_ARGUMENT, "input %s: rank %u is over %d", t->name, live.rank, QN_MAX_RANK);
+    QN_TRY(qn_buffer_write(place->buffer, 0, data, qn_shape_count(&live) * 4));
+    if (!place->is_set || !qn_shape_equal(&t->live, &live)) {
+        t->live = live;
+        place->changed_at = ++g->stamp;
+        place->is_set = true;
+    }
+    return qn_ok();
+}
+
+qn_status qn_graph_set_int(qn_graph *g, qn_value value, int64_t number)
+{
+    QN_TRY(check_runnable(g));
+    if (value == 0 || value >= g->n_values || !qn_graph_tensor(g, value)->is_int)
+        return qn_fail(QN_ERR_ARGUMENT, "value %u is not an integer of this graph", value);
+    qn_tensor *t = qn_graph_tensor(g, value);
+    qn_place *place = qn_graph_place(g, value);
+    if (number < 0 || number > t->max_number)
+        return qn_fail(QN_ERR_ARGUMENT, "integer %s: %" PRId64 " is outside 0..%" PRId64, t->name, number, t->max_number);
+    if (!place->is_set || t->number != number) {
+        t->number = number;
+        place->changed_at = ++g->stamp;
+        place->is_set = true;
+    }
+    return qn_ok();
+}
+
+static qn_output *find_output(const qn_graph *g, qn_value value)
+{
+    for (size_t i = 0; i < g->n_outputs; i++)
+        if (qn_graph_output_at(g, i)->value == value) return qn_graph_output_at(g, i);
+    return NULL;
+}
+
+qn_status qn_graph_want(qn_graph *g, qn_value output, bool wanted)
+{
+    qn_output *out = find_output(g, output);
+    if (!out) return qn_fail(QN_ERR_ARGUMENT, "value %u is not an output of this graph", output);
+    out->wanted = wanted;
+    return qn_ok();
+}
+
+/* ---- planning at the live shapes ------------------------------------------------------------- */
+
+static bool needs_plan(const qn_graph *g, const qn_node_state *n)
+{
+    if (n->planned_at == 0) return true;
+    for (uint32_t i = 0; i < n->node.n_inputs; i++)
+        if (n->node.inputs[i] && qn_graph_place(g, n->node.inputs[i])->changed_at > n->planned_at) return true;
+    return false;
+}
+
+/* Writes the planned dispatches of a node into its slots. */
+static qn_status take_dispatches(qn_graph *g, qn_node_state *n)
+{
+    const qn_plan *p = &g->plan;
+    if (p->n_dispatches > n->n_slots)
+        return qn_fail(QN_ERR_INTERNAL, "%s (%s): %zu dispatches, %u planned at build", qn_ops[n->node.op].name,
+                       n->node.name, p->n_dispatches, n->n_slots);
+    for (size_t i = 0; i < p->n_dispatches; i++) {
+        const qn_dispatch *d = &p->dispatches[i];
+        const qn_variant *variant = qn_graph_find_variant(n, d);
+        if (!variant)
+            return qn_fail(QN_ERR_INTERNAL, "%s (%s): kernel %s was not prepared at build", qn_ops[n->node.op].name,
+                           n->node.name, d->row->name);
+        qn_slot *slot = &g->slots[n->first_slot + i];
+        slot->variant = variant;
+        slot->n_params = d->n_params;
+        memcpy(slot->grid, d->grid, sizeof slot->grid);
+        uint8_t *at = g->arena + (size_t)(n->first_slot + i) * QN_PARAM_SLOT;
+        memcpy(at, d->params, d->n_params * sizeof d->params[0]);
+    }
+    n->n_live = (uint32_t)p->n_dispatches;
+    return qn_ok();
+}
+
+static qn_status plan_live(qn_graph *g, qn_node_state *n)
+{
+    qn_shape before[QN_MAX_OUTPUTS];
+    for (uint32_t i = 0; i < n->node.n_outputs; i++) before[i] = qn_graph_tensor(g, n->node.outputs[i])->live;
+    g->plan.tensors = g->tensors;
+    QN_TRY(qn_plan_node(&g->plan, &n->node));
+    for (uint32_t k = 0; k < QN_MAX_SCRATCH; k++)
+        if (g->plan.scratch[k] > n->scratch_bytes[k])
+            return qn_fail(QN_ERR_INTERNAL, "%s (%s): needs %llu bytes of scratch, %llu were placed",
+                           qn_ops[n->node.op].name, n->node.name, (unsigned long long)g->plan.scratch[k],
+                           (unsigned long long)n->scratch_bytes[k]);
+    QN_TRY(take_dispatches(g, n));
+    bool first = n->planned_at == 0;
+    n->planned_at = ++g->stamp;
+    for (uint32_t i = 0; i < n->node.n_outputs; i++) {
+        qn_value out = n->node.outputs[i];
+        if (first || !qn_shape_equal(&before[i], &qn_graph_tensor(g, out)->live))
+            qn_graph_place(g, out)->changed_at = ++g->stamp;
+    }
+    g->counts.nodes_planned++;
+    return qn_ok();
+}
+
+/* Plans the nodes whose shapes or integers changed and notes which slots must be uploaded. */
+static qn_status plan_changed(qn_graph *g)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        qn_node_state *n = qn_graph_node(g, i);
+        if (!needs_plan(g, n)) continue;
+        qn_status s = plan_live(g, n);
+        if (s.code != QN_OK) {
+            n->planned_at = 0; /* its slots and shapes are of no use: plan it again next time */
+            return s;
+        }
+        if (n->n_live == 0) continue;
+        if (n->first_slot < g->dirty_low) g->dirty_low = n->first_slot;
+        if (n->first_slot + n->n_live > g->dirty_high) g->dirty_high = n->first_slot + n->n_live;
+    }
+    return qn_ok();
+}
+
+static qn_status upload_params(qn_graph *g)
+{
+    if (g->dirty_low >= g->dirty_high) return qn_ok();
+    uint64_t offset = (uint64_t)g->dirty_low * QN_PARAM_SLOT;
+    uint64_t bytes = (uint64_t)(g->dirty_high - g->dirty_low) * QN_PARAM_SLOT;
+    QN_TRY(qn_buffer_write(g->params, offset, g->arena + offset, bytes));
+    g->counts.param_bytes_uploaded = bytes;
+    g->dirty_low = UINT32_MAX;
+    g->dirty_high = 0;
+    return qn_ok();
+}
+
+/* ---- submit and read back -------------------------------------------------------------------- */
+
+static void trace_dispatch(const qn_graph *g, const qn_node_state *n, const qn_slot *slot)
+{
+    qn_log_line(&g->engine->log, QN_LOG_DEBUG, "%-20s %-24s grid %u,%u,%u  %s", slot->variant->row->name,
+                n->node.name, slot->grid[0], slot->grid[1], slot->grid[2], qn_ops[n->node.op].name);
+}
+
+static void encode_dispatches(qn_graph *g)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const qn_node_state *n = qn_graph_node(g, i);
+        for (uint32_t k = 0; k < n->n_live; k++) {
+            const qn_slot *slot = &g->slots[n->first_slot + k];
+            if (g->engine->trace) trace_dispatch(g, n, slot);
+            qn_encoder_dispatch(g->encoder, slot->variant->kernel, slot->variant->bindings,
+                                (n->first_slot + k) * QN_PARAM_SLOT, slot->grid);
+        }
+    }
+}
+
+/* Copies the wanted outputs' live bytes; returns the readback's used size. */
+static uint64_t encode_readback(qn_graph *g)
+{
+    uint64_t end = 0;
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        qn_output *out = qn_graph_output_at(g, i);
+        out->bytes = 0;
+        if (!out->wanted) continue;
+        out->bytes = qn_shape_count(&qn_graph_tensor(g, out->value)->live) * 4;
+        const qn_place *place = qn_graph_place(g, qn_graph_root(g, out->value));
+        qn_encoder_copy_readback(g->encoder, place->buffer, 0, g->readback, out->offset, out->bytes);
+        end = out->offset + out->bytes;
+    }
+    return qn_round_up_u64(end, 16);
+}
+
+static qn_status check_inputs_set(const qn_graph *g)
+{
+    for (qn_value v = 1; v < g->n_values; v++) {
+        const qn_place *place = qn_graph_place(g, v);
+        const qn_tensor *t = qn_graph_tensor(g, v);
+        if ((place->kind == QN_PLACE_INPUT || t->is_int) && !place->is_set)
+            return qn_fail(QN_ERR_STATE, "%s %s was not set", t->is_int ? "integer" : "input", t->name);
+    }
+    return qn_ok();
+}
+
+static uint64_t objects_made(const qn_graph *g)
+{
+    qn_gpu_counts c = qn_gpu_get_counts(g->engine->gpu);
+    return c.buffers + c.kernels + c.bindings;
+}
+
+static qn_status submit(qn_graph *g)
+{
+    QN_TRY(plan_changed(g));
+    QN_TRY(upload_params(g));
+    QN_TRY(qn_encoder_begin(g->encoder, g->profile));
+    encode_dispatches(g);
+    uint64_t bytes = encode_readback(g);
+    QN_TRY(qn_encoder_submit(g->encoder));
+    g->in_flight = true;
+    g->readback_bytes = bytes;
+    return bytes ? qn_readback_start(g->readback, bytes) : qn_ok();
+}
+
+qn_status qn_graph_submit(qn_graph *g)
+{
+    QN_TRY(check_runnable(g));
+    if (g->in_flight) return qn_fail(QN_ERR_STATE, "the last submit is still running: poll until it is done");
+    QN_TRY(check_inputs_set(g));
+    if (g->readback) qn_readback_release(g->readback);
+    g->readback_data = NULL;
+    qn_gpu_counts before = qn_gpu_get_counts(g->engine->gpu);
+    uint64_t objects = objects_made(g);
+    g->counts = (qn_execute_counts){0};
+    qn_status s = submit(g);
+    if (s.code != QN_OK) qn_encoder_abort(g->encoder);
+    qn_gpu_counts after = qn_gpu_get_counts(g->engine->gpu);
+    g->counts.objects_made = objects_made(g) - objects;
+    g->counts.submits = (uint32_t)(after.submits - before.submits);
+    g->counts.passes = (uint32_t)(after.passes - before.passes);
+    return s;
+}
+
+qn_status qn_graph_poll(qn_graph *g, bool *done)
+{
+    *done = false;
+    QN_TRY(check_runnable(g));
+    if (g->in_flight && g->readback_bytes) {
+        const void *data = NULL;
+        qn_status s = qn_readback_poll(g->readback, &data);
+        if (s.code != QN_OK) {
+            g->in_flight = false;
+            return s;
+        }
+        if (!data) return qn_ok();
+        g->readback_data = data;
+    }
+    g->in_flight = false;
+    *done = true;
+    return qn_ok();
+}
+
+const void *qn_graph_output_data(qn_graph *g, qn_value output, qn_shape *live)
+{
+    const qn_output *out = find_output(g, output);
+    if (!out || !g->readback_data || out->bytes == 0) return NULL;
+    if (live) *live = qn_graph_tensor(g, output)->live;
+    return g->readback_data + out->offset;
+}
+
+qn_shape qn_graph_live_shape(const qn_graph *g, qn_value value)
+{
+    return value < g->n_values ? qn_graph_tensor(g, value)->live : (qn_shape){0};
+}
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+static qn_status check_state(const qn_graph *g, qn_value state)
+{
+    QN_TRY(check_runnable(g));
+    if (state == 0 || state >= g->n_values || qn_graph_place(g, state)->kind != QN_PLACE_STATE)
+        return qn_fail(QN_ERR_ARGUMENT, "value %u is not a state of this graph", state);
+    return qn_ok();
+}
+
+qn_status qn_graph_write_state(qn_graph *g, qn_value state, const void *data)
+{
+    static const uint8_t zeros[4096];
+    QN_TRY(check_state(g, state));
+    const qn_place *place = qn_graph_place(g, state);
+    uint64_t bytes = qn_shape_count(&qn_graph_tensor(g, state)->max) * 4;
+    if (data) return qn_buffer_write(place->buffer, 0, data, bytes);
+    for (uint64_t at = 0; at < bytes; at += sizeof zeros)
+        QN_TRY(qn_buffer_write(place->buffer, at, zeros, bytes - at < sizeof zeros ? bytes - at : sizeof zeros));
+    return qn_ok();
+}
+
+#ifndef QN_NO_BLOCKING
+qn_status qn_graph_execute(qn_graph *g)
+{
+    QN_TRY(qn_graph_submit(g));
+    bool done = false;
+    while (!done) {
+        QN_TRY(qn_gpu_poll(g->engine->gpu, true));
+        QN_TRY(qn_graph_poll(g, &done));
+    }
+    if (!g->profile) return qn_ok();
+    uint32_t n = 0, at = 0;
+    QN_TRY(qn_encoder_timestamps(g->encoder, g->times, g->n_slots, &n));
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const qn_node_state *node = qn_graph_node(g, i);
+        for (uint32_t k = 0; k < node->n_live; k++, at++)
+            g->slots[node->first_slot + k].gpu_ns = at < n ? g->times[at] : 0.0;
+    }
+    return qn_ok();
+}
+
+qn_status qn_graph_read_state(qn_graph *g, qn_value state, void *data)
+{
+    QN_TRY(check_state(g, state));
+    return qn_buffer_read(qn_graph_place(g, state)->buffer, 0, data,
+                          qn_shape_count(&qn_graph_tensor(g, state)->max) * 4);
+}
+#endif

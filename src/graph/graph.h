@@ -1,0 +1,142 @@
+/* graph.h - the inside of a graph. */
+#ifndef QN_GRAPH_GRAPH_H
+#define QN_GRAPH_GRAPH_H
+
+#include "graph/engine.h"
+#include "ops/op.h"
+
+typedef enum qn_place_kind {
+    QN_PLACE_INT = 0,    /* an integer: no memory                    */
+    QN_PLACE_INPUT,
+    QN_PLACE_STATE,
+    QN_PLACE_WEIGHT,
+    QN_PLACE_ACTIVATION, /* pooled                                   */
+    QN_PLACE_SCRATCH,    /* pooled, alive during one node            */
+    QN_PLACE_ALIAS,      /* a view of another tensor's memory        */
+} qn_place_kind;
+
+/* Where a value lives; parallel to the tensors. */
+typedef struct qn_place {
+    qn_place_kind kind;
+    uint64_t bytes;      /* at the maximum shape                                    */
+    qn_value alias_of;
+    qn_buffer *buffer;   /* of inputs and states: owned; of activations: the slot's */
+    bool is_set;         /* inputs and integers: given at least once                */
+    uint64_t changed_at; /* stamp of the last change of live shape or number        */
+} qn_place;
+
+/* A dispatch that a node may make: kernel and bind group, made once at build. */
+typedef struct qn_variant {
+    const qn_kernel_row *row;
+    uint32_t spec[QN_MAX_SPEC];
+    uint32_t n_binds;
+    qn_bind binds[QN_MAX_BINDINGS];
+    qn_kernel *kernel;
+    qn_bindings *bindings;
+} qn_variant;
+
+typedef struct qn_node_state {
+    qn_node node;
+    uint32_t first_slot, n_slots; /* of the parameter arena           */
+    uint32_t n_live;              /* dispatches of the last plan      */
+    uint64_t planned_at;          /* stamp; 0: never                  */
+    void *variants;               /* qn_variant[n_variants]           */
+    size_t n_variants, variant_capacity;
+    uint64_t scratch_bytes[QN_MAX_SCRATCH];
+    qn_value scratch[QN_MAX_SCRATCH]; /* 0: none */
+} qn_node_state;
+
+/* One slot of the parameter arena as last planned. */
+typedef struct qn_slot {
+    const qn_variant *variant;
+    uint32_t grid[3];
+    uint32_t n_params;
+    double gpu_ns;
+} qn_slot;
+
+typedef struct qn_output {
+    qn_value value;
+    bool wanted;
+    uint64_t offset, bytes; /* in the readback of the last submit; bytes 0: not read back */
+} qn_output;
+
+struct qn_graph {
+    qn_engine *engine; /* NULL: a dry graph, planned for a device that is not opened */
+    const qn_allocator *allocator;
+    qn_status status; /* first failure of building */
+    bool built;
+    void *tensors;    /* qn_tensor[n_values], [0] unused */
+    void *places;     /* qn_place[n_values]              */
+    size_t n_values, tensor_capacity, place_capacity;
+    void *nodes;      /* qn_node_state[n_nodes]          */
+    size_t n_nodes, node_capacity;
+    void *outputs;    /* qn_output[n_outputs]            */
+    size_t n_outputs, output_capacity;
+    void *strings;    /* char *[n_strings], owned        */
+    size_t n_strings, string_capacity;
+    void *tables;     /* qn_weight *[n_tables], owned (RoPE) */
+    size_t n_tables, table_capacity;
+    qn_plan plan;     /* workspace: dispatches of one node */
+    /* memory */
+    void *slot_buffers; /* qn_buffer *[n_pool] */
+    uint32_t n_pool;
+    qn_memory_table memory;
+    /* execution */
+    qn_buffer *params;
+    uint8_t *arena;     /* host copy of params, n_slots * QN_PARAM_SLOT */
+    uint32_t n_slots;
+    qn_slot *slots;
+    uint64_t stamp;
+    qn_encoder *encoder;
+    qn_readback *readback;
+    const uint8_t *readback_data; /* of the last finished submit */
+    uint64_t readback_bytes;      /* of the last submit          */
+    bool in_flight, profile, has_timestamps;
+    uint32_t dirty_low, dirty_high; /* slots planned but not uploaded yet */
+    double *times;                /* [n_slots] when profiling    */
+    qn_execute_counts counts;
+};
+
+static inline qn_tensor *qn_graph_tensor(const qn_graph *g, qn_value v)
+{
+    return (qn_tensor *)g->tensors + v;
+}
+
+static inline qn_place *qn_graph_place(const qn_graph *g, qn_value v)
+{
+    return (qn_place *)g->places + v;
+}
+
+static inline qn_node_state *qn_graph_node(const qn_graph *g, size_t i)
+{
+    return (qn_node_state *)g->nodes + i;
+}
+
+static inline qn_output *qn_graph_output_at(const qn_graph *g, size_t i)
+{
+    return (qn_output *)g->outputs + i;
+}
+
+/* The value whose memory this one uses. */
+static inline qn_value qn_graph_root(const qn_graph *g, qn_value v)
+{
+    while (qn_graph_place(g, v)->kind == QN_PLACE_ALIAS) v = qn_graph_place(g, v)->alias_of;
+    return v;
+}
+
+/* A graph that is planned and measured but cannot run: for predicting memory. */
+qn_status qn_graph_open_dry(const qn_allocator *a, const qn_device_info *device, qn_graph **graph);
+
+/* A new value (0 and g->status set on a failure). The name is copied. */
+qn_value qn_graph_new_value(qn_graph *g, qn_place_kind kind, const char *name);
+/* Keeps the first failure. */
+void qn_graph_failed(qn_graph *g, qn_status status);
+
+/* memory.c: places every value and scratch and creates the buffers. */
+qn_status qn_graph_place_values(qn_graph *g);
+/* compile.c: plans every node at the maximum shapes (before placing), then kernels and bindings (after). */
+qn_status qn_graph_plan_maximum(qn_graph *g, size_t node);
+qn_status qn_graph_compile(qn_graph *g);
+const qn_variant *qn_graph_find_variant(const qn_node_state *node, const qn_dispatch *d);
+
+#endif

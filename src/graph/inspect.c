@@ -1,0 +1,62 @@
+/* inspect.c - looking inside a graph: dispatches, timings, memory. */
+#include "graph/graph.h"
+
+size_t qn_graph_n_dispatches(const qn_graph *g)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->n_nodes; i++) n += qn_graph_node(g, i)->n_live;
+    return n;
+}
+
+qn_trace qn_graph_dispatch(const qn_graph *g, size_t index)
+{
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const qn_node_state *n = qn_graph_node(g, i);
+        if (index >= n->n_live) {
+            index -= n->n_live;
+            continue;
+        }
+        const qn_slot *slot = &g->slots[n->first_slot + index];
+        return (qn_trace){
+            .kernel = slot->variant->row->name,
+            .op = qn_ops[n->node.op].name,
+            .node = n->node.name,
+            .grid = {slot->grid[0], slot->grid[1], slot->grid[2]},
+            .n_params = slot->n_params,
+            .params = (const uint32_t *)(const void *)(g->arena + (n->first_slot + index) * (size_t)QN_PARAM_SLOT),
+            .gpu_ns = slot->gpu_ns,
+        };
+    }
+    return (qn_trace){.kernel = "", .op = "", .node = ""};
+}
+
+qn_status qn_graph_set_profile(qn_graph *g, bool on)
+{
+    if (!g->built) return qn_fail(QN_ERR_STATE, "the graph is not built yet");
+    if (on && !g->has_timestamps) {
+        qn_encoder *timed = NULL;
+        QN_TRY(qn_encoder_create(g->engine->gpu, g->n_slots, &timed));
+        void *p;
+        qn_status s = qn_alloc(g->allocator, g->n_slots, sizeof(double), "timings", &p);
+        if (s.code != QN_OK) {
+            qn_encoder_free(timed);
+            return s;
+        }
+        qn_encoder_free(g->encoder);
+        g->encoder = timed;
+        g->times = p;
+        g->has_timestamps = true;
+    }
+    g->profile = on;
+    return qn_ok();
+}
+
+qn_memory_table qn_graph_memory(const qn_graph *g)
+{
+    return g->memory;
+}
+
+qn_execute_counts qn_graph_execute_counts(const qn_graph *g)
+{
+    return g->counts;
+}

@@ -1,0 +1,87 @@
+/* llama.c - the llama architecture (Llama 2 and 3.x): forward pass.
+ *
+ * S live tokens, C positions of context, E embedding, Hq query heads, Hkv key/value heads of D, F feed-forward,
+ * V vocabulary. One graph serves prompt (S many) and decode (S = 1). */
+#include "model/model.h"
+
+#include <stdio.h>
+
+/* What the layers share. */
+typedef struct pass {
+    qn_graph *g;
+    const qn_hparams *h;
+    const qn_model_sizes *sizes;
+    qn_value pos;  /* integer */
+    qn_value rope; /* [C, D/2, 2] cosine, sine */
+} pass;
+
+static qn_value weight(const pass *f, qn_weight *w)
+{
+    return qn_graph_weight(f->g, w);
+}
+
+static qn_value linear(const pass *f, qn_value x, qn_weight *w)
+{
+    return qn_linear(f->g, x, weight(f, w), 0);
+}
+
+static qn_value cache(const pass *f, const char *name, uint32_t layer)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%s.%u", name, layer);
+    return qn_graph_state(f->g, text, QN_F32, qn_shape_4(1, f->sizes->ctx, f->h->n_kv_heads, f->h->head_dim));
+}
+
+/* x [S, E] -> [S, E] */
+static qn_value attention(const pass *f, const qn_layer *l, uint32_t i, qn_value x)
+{
+    qn_graph *g = f->g;
+    const qn_hparams *h = f->h;
+    qn_shape q_heads = qn_shape_4(1, 0, h->n_heads, h->head_dim);    /* 0: the live S */
+    qn_shape kv_heads = qn_shape_4(1, 0, h->n_kv_heads, h->head_dim);
+    qn_value q = qn_view(g, linear(f, x, l->wq), q_heads);           /* [1, S, Hq, D]  */
+    qn_value k = qn_view(g, linear(f, x, l->wk), kv_heads);          /* [1, S, Hkv, D] */
+    qn_value v = qn_view(g, linear(f, x, l->wv), kv_heads);          /* [1, S, Hkv, D] */
+    q = qn_rope(g, q, f->rope, f->pos, QN_ROPE_INTERLEAVED);
+    k = qn_rope(g, k, f->rope, f->pos, QN_ROPE_INTERLEAVED);
+    qn_value k_cache = cache(f, "k_cache", i), v_cache = cache(f, "v_cache", i); /* [1, C, Hkv, D] */
+    qn_value o = qn_sdpa_with_kv_cache(g, q, k, v, k_cache, v_cache, f->pos, NULL); /* [1, S, Hq, D] */
+    o = qn_view(g, o, qn_shape_2(0, h->n_heads * h->head_dim));      /* [S, Hq * D]    */
+    return linear(f, o, l->wo);                                      /* [S, E]         */
+}
+
+/* x [S, E] -> [S, E] */
+static qn_value feed_forward(const pass *f, const qn_layer *l, qn_value x)
+{
+    qn_value gate = linear(f, x, l->gate); /* [S, F] */
+    qn_value up = linear(f, x, l->up);     /* [S, F] */
+    return linear(f, qn_silu_mul(f->g, gate, up), l->down);
+}
+
+qn_model_io qn_llama_graph(qn_graph *g, const qn_model *model, const qn_model_sizes *sizes)
+{
+    const qn_hparams *h = &model->hparams;
+    qn_model_io io = {
+        .tokens = qn_graph_input(g, "tokens", QN_I32, qn_shape_1(sizes->chunk)), /* [S] */
+        .pos = qn_graph_int(g, "pos", sizes->ctx - 1),
+        .n_logits = qn_graph_int(g, "n_logits", sizes->max_logits),
+    };
+    qn_rope_table_options rope = {.head_dim = h->head_dim,
+                                  .n_positions = sizes->ctx,
+                                  .freq_base = h->rope_freq_base,
+                                  .freq_factors = model->freq_factors};
+    pass f = {.g = g, .h = h, .sizes = sizes, .pos = io.pos, .rope = qn_rope_table(g, &rope)};
+    qn_value x = qn_embedding(g, weight(&f, model->token_embd), io.tokens); /* [S, E] */
+    for (uint32_t i = 0; i < h->n_layers; i++) {
+        const qn_layer *l = &model->layers[i];
+        qn_value y = qn_rms_norm(g, x, weight(&f, l->attn_norm), h->rms_eps);
+        x = qn_add(g, x, attention(&f, l, i, y));
+        y = qn_rms_norm(g, x, weight(&f, l->ffn_norm), h->rms_eps);
+        x = qn_add(g, x, feed_forward(&f, l, y));
+    }
+    x = qn_last_rows(g, x, io.n_logits, sizes->max_logits);                 /* [n_logits, E] */
+    x = qn_rms_norm(g, x, weight(&f, model->output_norm), h->rms_eps);
+    io.logits = linear(&f, x, model->output);                               /* [n_logits, V] */
+    qn_graph_output(g, io.logits, "logits");
+    return io;
+}

@@ -1,0 +1,286 @@
+/* load.c - opening models: header, description, then weights in chunks through bounded staging memory. */
+#include "base/file.h"
+#include "format/quant.h"
+#include "model/model.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { SLOT_BYTES = 8 << 20, N_SLOTS = 4 };
+
+struct qn_loader {
+    const qn_allocator *allocator;
+    qn_engine *engine;
+    qn_source source;
+    qn_model_options options;
+    qn_gguf_reader *reader;
+    qn_gguf *gguf;
+    qn_model *model;
+    qn_model_tensor *tensors;
+    size_t n_tensors, at;   /* tensor being loaded        */
+    uint64_t row;           /* its next row (or element)  */
+    uint64_t done, total;   /* bytes of the file          */
+    qn_upload *upload;
+};
+
+/* ---- model ----------------------------------------------------------------------------------- */
+
+void qn_model_close(qn_model *model)
+{
+    qn_model *m = model;
+    if (!m) return;
+    if (m->output != m->token_embd) qn_weight_free(m->output);
+    qn_weight_free(m->token_embd);
+    qn_weight_free(m->output_norm);
+    for (uint32_t i = 0; m->layers && i < m->hparams.n_layers; i++) {
+        const qn_layer *l = &m->layers[i];
+        qn_weight *const weights[] = {l->attn_norm, l->wq, l->wk, l->wv, l->wo, l->ffn_norm, l->gate, l->up, l->down};
+        for (size_t k = 0; k < sizeof weights / sizeof weights[0]; k++) qn_weight_free(weights[k]);
+    }
+    qn_free(m->allocator, m->layers);
+    qn_free(m->allocator, m->freq_factors);
+    qn_tokenizer_close(m->tokenizer);
+    qn_free(m->allocator, m);
+}
+
+const qn_model_info *qn_model_get_info(const qn_model *model)
+{
+    return &model->info;
+}
+
+const qn_tokenizer *qn_model_tokenizer(const qn_model *model, const char **why)
+{
+    if (why) *why = model->tokenizer ? NULL : model->why_no_tokenizer;
+    return model->tokenizer;
+}
+
+qn_status qn_chat_encode(const qn_model *model, const qn_chat_message *messages, size_t n_messages,
+                         bool add_generation_prompt, int32_t *tokens, size_t capacity, size_t *n_tokens)
+{
+    if (!model->tokenizer) return qn_fail(QN_ERR_UNSUPPORTED, "%s", model->why_no_tokenizer);
+    return qn_chat_render(model->chat, model->tokenizer, messages, n_messages, add_generation_prompt, tokens, capacity,
+                          n_tokens);
+}
+
+/* ---- loader ---------------------------------------------------------------------------------- */
+
+qn_status qn_loader_open(qn_engine *engine, const qn_source *source, const qn_model_options *options,
+                         qn_loader **loader)
+{
+    *loader = NULL;
+    void *p;
+    QN_TRY(qn_alloc(engine->allocator, 1, sizeof(qn_loader), "loader", &p));
+    qn_loader *l = p;
+    l->allocator = engine->allocator;
+    l->engine = engine;
+    l->source = *source;
+    if (options) l->options = *options;
+    qn_status s = qn_gguf_reader_open(l->allocator, &l->source, &l->reader);
+    if (s.code != QN_OK) {
+        qn_loader_close(l);
+        return s;
+    }
+    *loader = l;
+    return qn_ok();
+}
+
+void qn_loader_close(qn_loader *loader)
+{
+    if (!loader) return;
+    qn_upload_free(loader->upload);
+    qn_model_close(loader->model);
+    qn_gguf_close(loader->gguf);
+    qn_gguf_reader_close(loader->reader);
+    qn_free(loader->allocator, loader->tensors);
+    qn_free(loader->allocator, loader);
+}
+
+/* Factors by which RoPE's frequencies are divided: rope_freqs.weight, times the linear scale. */
+static qn_status read_freq_factors(qn_loader *l, bool *pending)
+{
+    qn_model *m = l->model;
+    uint32_t half = m->hparams.head_dim / 2;
+    const qn_gguf_tensor *t = qn_gguf_find_tensor(l->gguf, "rope_freqs.weight");
+    if ((!t && m->hparams.rope_scale == 1.0) || m->freq_factors) return qn_ok();
+    if (t && (t->type != QN_GGML_F32 || t->dims[0] != half || t->dims[1] != 1))
+        return qn_fail(QN_ERR_FORMAT, "tensor rope_freqs.weight is not f32 [%u]", half);
+    const float *factors = NULL;
+    qn_status s = qn_ok();
+    if (t && !(factors = l->source.read(l->source.user, t->offset, half * sizeof(float), pending, &s))) return s;
+    void *p;
+    QN_TRY(qn_alloc(m->allocator, half, sizeof(float), "rope factors", &p));
+    m->freq_factors = p;
+    for (uint32_t i = 0; i < half; i++) {
+        float factor = 1.0f;
+        if (factors) memcpy(&factor, factors + i, sizeof factor);
+        if (!(factor > 0)) return qn_fail(QN_ERR_FORMAT, "tensor rope_freqs.weight: element %u is not positive", i);
+        m->freq_factors[i] = (float)(factor * m->hparams.rope_scale);
+    }
+    return qn_ok();
+}
+
+static qn_status check_memory(const qn_loader *l)
+{
+    uint64_t limit = qn_gpu_memory_limit(l->engine->gpu), held = qn_gpu_bytes(l->engine->gpu, NULL);
+    uint64_t need = l->model->info.weight_gpu_bytes;
+    if (limit && (held > limit || need > limit - held))
+        return qn_fail(QN_ERR_GPU_MEMORY,
+                       "the weights need %" PRIu64 " bytes of GPU memory, but %" PRIu64 " of the allowed %" PRIu64
+                       " are in use (--gpu-memory)",
+                       need, held, limit);
+    return qn_ok();
+}
+
+/* One row block of every tensor must fit a staging slot. */
+static uint64_t slot_bytes(const qn_loader *l)
+{
+    uint64_t bytes = SLOT_BYTES;
+    for (size_t i = 0; i < l->n_tensors; i++) {
+        const qn_weight *w = l->tensors[i].weight;
+        if (!w->matrix) continue;
+        qn_pack_size block = qn_pack_bytes(&w->format, QN_PACK_ROWS, w->shape.dim[1]);
+        uint64_t need = block.data_bytes + block.scale_bytes + block.min_bytes + 1024;
+        if (need > bytes) bytes = need;
+    }
+    return bytes;
+}
+
+static qn_status prepare(qn_loader *l)
+{
+    qn_gpu *gpu = l->engine->gpu;
+    qn_status runnable;
+    QN_TRY(qn_model_read(l->allocator, l->gguf, l->source.size, l->options.no_tokenizer, &l->model, &runnable));
+    QN_TRY(runnable);
+    l->model->engine = l->engine;
+    QN_TRY(qn_model_describe(l->model, l->gguf, qn_gpu_info(gpu), &l->tensors, &l->n_tensors));
+    QN_TRY(check_memory(l));
+    for (size_t i = 0; i < l->n_tensors; i++) {
+        l->total += l->tensors[i].source->size;
+        QN_TRY(qn_weight_allocate(l->tensors[i].weight, gpu));
+    }
+    return qn_upload_create(gpu, slot_bytes(l), N_SLOTS, &l->upload);
+}
+
+/* ---- chunks ---------------------------------------------------------------------------------- */
+
+/* The next rows of a matrix that lie in one part and fit a slot. */
+static qn_status load_rows(qn_loader *l, const qn_model_tensor *t, void *slot, bool *pending)
+{
+    const qn_weight *w = t->weight;
+    const qn_quant_type *type = qn_quant_find(t->source->type);
+    const qn_weight_part *part = w->parts;
+    while (l->row >= part->row0 + (uint64_t)part->n_rows) part++;
+    qn_pack_size block = qn_pack_bytes(&w->format, QN_PACK_ROWS, w->shape.dim[1]);
+    uint64_t per_block = block.data_bytes + block.scale_bytes + block.min_bytes;
+    uint64_t fit = (qn_upload_slot_bytes(l->upload) - 1024) / per_block * QN_PACK_ROWS;
+    uint64_t left = part->row0 + (uint64_t)part->n_rows - l->row;
+    uint32_t rows = (uint32_t)(left < fit ? left : fit);
+    uint64_t row_bytes = t->source->size / w->shape.dim[0], n_blocks = qn_div_up_u64(rows, QN_PACK_ROWS);
+    qn_status s = qn_ok();
+    const void *src =
+        l->source.read(l->source.user, t->source->offset + l->row * row_bytes, (size_t)(rows * row_bytes), pending, &s);
+    if (!src) return s;
+    uint64_t scales_at = qn_round_up_u64(n_blocks * block.data_bytes, 256);
+    uint64_t mins_at = qn_round_up_u64(scales_at + n_blocks * block.scale_bytes, 256);
+    qn_pack_rows out = {.data = slot};
+    if (block.scale_bytes) out.scales = (char *)slot + scales_at;
+    if (block.min_bytes) out.mins = (char *)slot + mins_at;
+    qn_quant_pack(type, src, rows, w->shape.dim[1], &out);
+    uint64_t b = (l->row - part->row0) / QN_PACK_ROWS;
+    qn_upload_copy copies[3] = {{0, part->buffer, part->data_offset + b * block.data_bytes, n_blocks * block.data_bytes}};
+    uint32_t n = 1;
+    if (block.scale_bytes)
+        copies[n++] = (qn_upload_copy){scales_at, part->buffer, part->scale_offset + b * block.scale_bytes,
+                                       n_blocks * block.scale_bytes};
+    if (block.min_bytes)
+        copies[n++] =
+            (qn_upload_copy){mins_at, part->buffer, part->min_offset + b * block.min_bytes, n_blocks * block.min_bytes};
+    QN_TRY(qn_upload_submit(l->upload, copies, n));
+    l->row += rows;
+    l->done += rows * row_bytes;
+    return qn_ok();
+}
+
+/* The next elements of a plain tensor, as f32. */
+static qn_status load_elements(qn_loader *l, const qn_model_tensor *t, void *slot, bool *pending)
+{
+    const qn_quant_type *type = qn_quant_find(t->source->type);
+    uint64_t total = t->weight->shape.dim[0], fit = qn_upload_slot_bytes(l->upload) / 4;
+    uint64_t n = total - l->row < fit ? total - l->row : fit;
+    uint64_t size = type->block_bytes; /* of one element: plain tensors are not blocked */
+    qn_status s = qn_ok();
+    const void *src =
+        l->source.read(l->source.user, t->source->offset + l->row * size, (size_t)(n * size), pending, &s);
+    if (!src) return s;
+    qn_quant_to_f32(type, src, n, slot);
+    qn_upload_copy copy = {0, t->weight->parts[0].buffer, l->row * 4, n * 4};
+    QN_TRY(qn_upload_submit(l->upload, &copy, 1));
+    l->row += n;
+    l->done += n * size;
+    return qn_ok();
+}
+
+static qn_status load_chunk(qn_loader *l, bool *pending)
+{
+    void *slot;
+    QN_TRY(qn_upload_acquire(l->upload, &slot));
+    if (!slot) {
+        *pending = true;
+        return qn_ok();
+    }
+    const qn_model_tensor *t = &l->tensors[l->at];
+    qn_status s = t->weight->matrix ? load_rows(l, t, slot, pending) : load_elements(l, t, slot, pending);
+    QN_TRY(qn_in(s, "tensor %s", t->weight->name));
+    if (l->row < t->weight->shape.dim[0]) return qn_ok();
+    l->row = 0;
+    l->at++;
+    return qn_ok();
+}
+
+/* One bounded piece of work; *pending when nothing could be done before the GPU or the source moves on. */
+static qn_status step(qn_loader *l, qn_model **model, bool *pending)
+{
+    *model = NULL;
+    if (!l->gguf) {
+        QN_TRY(qn_gguf_reader_step(l->reader, &l->gguf));
+        return qn_ok();
+    }
+    if (!l->model) return prepare(l);
+    if (l->at < l->n_tensors) {
+        if (l->at == 0 && l->row == 0) QN_TRY(read_freq_factors(l, pending));
+        if (*pending) return qn_ok();
+        QN_TRY(load_chunk(l, pending));
+        if (!*pending && l->options.progress && !l->options.progress(l->options.progress_user, l->done, l->total))
+            return qn_fail(QN_ERR_STATE, "loading was cancelled");
+        return qn_ok();
+    }
+    *model = l->model;
+    l->model = NULL;
+    return qn_ok();
+}
+
+qn_status qn_loader_step(qn_loader *loader, qn_model **model)
+{
+    bool pending = false;
+    return step(loader, model, &pending);
+}
+
+#ifndef QN_NO_BLOCKING
+qn_status qn_model_open(qn_engine *engine, const char *path, const qn_model_options *options, qn_model **model)
+{
+    *model = NULL;
+    qn_file file;
+    QN_TRY(qn_file_open(path, &file));
+    qn_source source = qn_file_source(&file);
+    qn_loader *loader = NULL;
+    qn_status s = qn_loader_open(engine, &source, options, &loader);
+    while (s.code == QN_OK && !*model) {
+        bool pending = false;
+        s = step(loader, model, &pending);
+        if (s.code == QN_OK && pending) s = qn_gpu_poll(engine->gpu, true);
+    }
+    qn_loader_close(loader);
+    qn_file_close(&file);
+    return qn_in(s, "%s", path);
+}
+#endif

@@ -1,0 +1,274 @@
+/* op.c - the table of operations, and the helpers that plan functions are written with. */
+#include "ops/op.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define QN_OP(ID, name, plan) qn_status plan(qn_plan *p);
+#define QN_KERNELS(table) extern const qn_kernel_table table;
+#include "ops/ops.def"
+#undef QN_OP
+#undef QN_KERNELS
+
+const qn_op_info qn_ops[QN_OP_COUNT] = {
+#define QN_OP(ID, name, plan) [QN_OP_##ID] = {name, plan},
+#define QN_KERNELS(table)
+#include "ops/ops.def"
+#undef QN_OP
+#undef QN_KERNELS
+};
+
+const qn_kernel_table *const qn_kernel_tables[] = {
+#define QN_OP(ID, name, plan)
+#define QN_KERNELS(table) &table,
+#include "ops/ops.def"
+#undef QN_OP
+#undef QN_KERNELS
+    NULL,
+};
+
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+uint64_t qn_shape_count(const qn_shape *shape)
+{
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < shape->rank; i++)
+        if (!qn_mul_u64(n, shape->dim[i], &n)) return UINT64_MAX;
+    return n;
+}
+
+bool qn_shape_equal(const qn_shape *a, const qn_shape *b)
+{
+    return a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof a->dim[0]) == 0;
+}
+
+const char *qn_shape_text(const qn_shape *shape, char *text, size_t capacity)
+{
+    size_t at = 0;
+    int n = snprintf(text, capacity, "[");
+    for (uint32_t i = 0; i < shape->rank && n >= 0; i++) {
+        at += (size_t)n;
+        if (at >= capacity) return text;
+        n = snprintf(text + at, capacity - at, i ? ",%u" : "%u", shape->dim[i]);
+    }
+    at += n > 0 ? (size_t)n : 0;
+    if (at < capacity) snprintf(text + at, capacity - at, "]");
+    return text;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+uint32_t qn_row_const(const qn_kernel_row *row, const char *name)
+{
+    for (uint32_t i = 0; i < QN_MAX_CONSTS && row->consts[i].name; i++)
+        if (strcmp(row->consts[i].name, name) == 0) return row->consts[i].value;
+    return 0;
+}
+
+bool qn_row_runs_on(const qn_kernel_row *row, const qn_device_info *device)
+{
+    if ((row->needs & QN_NEEDS_F16) && !device->f16) return false;
+    if ((row->needs & QN_NEEDS_SUBGROUPS) && !device->subgroups) return false;
+    const uint32_t *wg = row->workgroup;
+    return wg[0] * wg[1] * wg[2] <= device->max_workgroup_invocations && wg[0] <= device->max_workgroup_size[0] &&
+           wg[1] <= device->max_workgroup_size[1] && wg[2] <= device->max_workgroup_size[2];
+}
+
+bool qn_row_preferred_on(const qn_kernel_row *row, const qn_device_info *device)
+{
+    if (row->never_preferred || !qn_row_runs_on(row, device)) return false;
+    bool software = device->type == QN_ADAPTER_SOFTWARE;
+    return row->preferred == QN_ROW_ANY || (row->preferred == QN_ROW_SOFTWARE) == software;
+}
+
+static bool row_prefers(const qn_kernel_row *row, uint32_t rows)
+{
+    return rows >= row->min_rows && (row->max_rows == 0 || rows <= row->max_rows);
+}
+
+const qn_kernel_row *qn_plan_pick(const qn_plan *p, const qn_kernel_table *table, uint64_t mask, uint32_t rows)
+{
+    const qn_kernel_row *best = NULL, *second = NULL;
+    for (uint32_t i = 0; i < table->n_rows; i++) {
+        const qn_kernel_row *row = &table->rows[i];
+        if (!(mask >> i & 1) || !qn_row_runs_on(row, p->device)) continue;
+        if (p->forced && strcmp(row->name, p->forced) == 0) return row;
+        if (!best && qn_row_preferred_on(row, p->device) && row_prefers(row, rows)) best = row;
+        if (!second && !row->never_preferred) second = row;
+    }
+    return best ? best : second;
+}
+
+bool qn_plan_probe(qn_plan *p, const qn_kernel_table *table, uint32_t rows, uint32_t *i, uint32_t *m)
+{
+    if (!p->building) {
+        *m = rows;
+        return (*i)++ == 0;
+    }
+    /* Close the last probe's count, then visit 1 and every boundary below `rows` in ascending order. */
+    size_t made = p->n_dispatches - p->probe_start;
+    if (made > p->max_dispatches) p->max_dispatches = made;
+    p->probe_start = p->n_dispatches;
+    if (*i > rows || (*i == rows && rows > 0 && *i != 0)) return false;
+    uint32_t next = rows;
+    for (uint32_t r = 0; r < table->n_rows; r++) {
+        uint32_t bounds[2] = {table->rows[r].min_rows, table->rows[r].max_rows ? table->rows[r].max_rows + 1 : 0};
+        for (int k = 0; k < 2; k++)
+            if (bounds[k] > *i && bounds[k] < next) next = bounds[k];
+    }
+    if (*i == 0 && rows >= 1 && next > 1) next = 1;
+    *i = *m = next;
+    return true;
+}
+
+/* ---- plan ------------------------------------------------------------------------------------ */
+
+qn_status qn_plan_node(qn_plan *p, const qn_node *node)
+{
+    p->node = node;
+    p->n_dispatches = p->max_dispatches = p->probe_start = 0;
+    memset(p->scratch, 0, sizeof p->scratch);
+    qn_status s = qn_ops[node->op].plan(p);
+    if (s.code != QN_OK) return s;
+    /* Ops that do not probe make all their dispatches in one go. */
+    size_t made = p->n_dispatches - p->probe_start;
+    if (made > p->max_dispatches) p->max_dispatches = made;
+    return s;
+}
+
+qn_tensor *qn_plan_in(const qn_plan *p, uint32_t i)
+{
+    if (i >= p->node->n_inputs || p->node->inputs[i] == 0) return NULL;
+    return &p->tensors[p->node->inputs[i]];
+}
+
+qn_tensor *qn_plan_out(const qn_plan *p, uint32_t i)
+{
+    return i < p->node->n_outputs ? &p->tensors[p->node->outputs[i]] : NULL;
+}
+
+int64_t qn_plan_int(const qn_plan *p, uint32_t i)
+{
+    const qn_tensor *t = qn_plan_in(p, i);
+    return t ? t->number : 0;
+}
+
+qn_status qn_plan_fail(const qn_plan *p, qn_code code, const char *format, ...)
+{
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    const char *name = p->node->name ? p->node->name : "";
+    return qn_fail(code, "%s%s%s%s: %s", qn_ops[p->node->op].name, name[0] ? " (" : "", name, name[0] ? ")" : "", text);
+}
+
+qn_status qn_plan_set_out(qn_plan *p, uint32_t i, qn_dtype dtype, qn_shape shape)
+{
+    qn_tensor *t = qn_plan_out(p, i);
+    if (p->building) {
+        t->dtype = dtype;
+        t->max = shape;
+        t->live = shape;
+        return qn_ok();
+    }
+    if (shape.rank != t->max.rank) return qn_plan_fail(p, QN_ERR_INTERNAL, "output rank changed");
+    /* The place was made for the maximum shape: an output that would not fit it never runs. */
+    if (qn_shape_count(&shape) > qn_shape_count(&t->max))
+        return qn_plan_fail(p, QN_ERR_LIMIT, "output is larger than the maximum that the graph was built for");
+    t->live = shape;
+    return qn_ok();
+}
+
+qn_dispatch *qn_plan_dispatch(qn_plan *p, const qn_kernel_row *row, qn_status *status)
+{
+    *status = qn_ok();
+    if (p->n_dispatches >= p->capacity) {
+        if (!p->building) {
+            *status = qn_plan_fail(p, QN_ERR_INTERNAL, "more dispatches than the %zu planned at build", p->capacity);
+            return NULL;
+        }
+        void *grown = p->dispatches;
+        *status = qn_grow(p->allocator, &grown, &p->capacity, p->n_dispatches + 1, sizeof(qn_dispatch), "plan");
+        if (status->code != QN_OK) return NULL;
+        p->dispatches = grown;
+    }
+    qn_dispatch *d = &p->dispatches[p->n_dispatches++];
+    memset(d, 0, sizeof *d);
+    d->row = row;
+    d->grid[0] = d->grid[1] = d->grid[2] = 1;
+    return d;
+}
+
+qn_status qn_plan_scratch(qn_plan *p, uint32_t index, uint64_t bytes)
+{
+    if (bytes > p->device->max_binding_bytes)
+        return qn_plan_fail(p, QN_ERR_LIMIT, "scratch of %llu bytes is over the device's binding limit of %llu",
+                            (unsigned long long)bytes, (unsigned long long)p->device->max_binding_bytes);
+    if (bytes > p->scratch[index]) p->scratch[index] = bytes;
+    return qn_ok();
+}
+
+/* ---- dispatches ------------------------------------------------------------------------------ */
+
+static void bind(qn_dispatch *d, qn_bind b)
+{
+    if (d->n_binds < QN_MAX_BINDINGS) d->binds[d->n_binds++] = b;
+}
+
+void qn_bind_value(qn_dispatch *d, qn_value value)
+{
+    bind(d, (qn_bind){.kind = QN_BIND_VALUE, .value = value});
+}
+
+void qn_bind_window(qn_dispatch *d, qn_value value, uint64_t offset, uint64_t size)
+{
+    bind(d, (qn_bind){.kind = QN_BIND_VALUE, .value = value, .offset = offset, .size = size});
+}
+
+void qn_bind_section(qn_dispatch *d, qn_value weight, uint32_t part, qn_bind_kind section)
+{
+    bind(d, (qn_bind){.kind = (uint8_t)section, .value = weight, .part = (uint16_t)part});
+}
+
+void qn_bind_weight(qn_dispatch *d, qn_value weight, uint32_t part)
+{
+    qn_bind_section(d, weight, part, QN_BIND_DATA);
+    qn_bind_section(d, weight, part, QN_BIND_SCALES);
+    qn_bind_section(d, weight, part, QN_BIND_MINS);
+}
+
+void qn_bind_scratch(qn_dispatch *d, uint32_t index)
+{
+    bind(d, (qn_bind){.kind = QN_BIND_SCRATCH, .value = index});
+}
+
+void qn_bind_dummy(qn_dispatch *d)
+{
+    bind(d, (qn_bind){.kind = QN_BIND_DUMMY});
+}
+
+void qn_param_u32(qn_dispatch *d, uint32_t value)
+{
+    if (d->n_params < QN_MAX_PARAMS) d->params[d->n_params++] = value;
+}
+
+void qn_param_f32(qn_dispatch *d, float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    qn_param_u32(d, bits);
+}
+
+qn_status qn_grid_1d(const qn_plan *p, qn_dispatch *d, uint64_t n)
+{
+    uint64_t max = p->device->max_grid;
+    uint64_t y = qn_div_up_u64(n, max);
+    if (y > max) return qn_plan_fail(p, QN_ERR_LIMIT, "%llu workgroups pass the device's grid", (unsigned long long)n);
+    d->grid[0] = (uint32_t)(y > 1 ? qn_div_up_u64(n, y) : n);
+    d->grid[1] = (uint32_t)y;
+    d->grid[2] = 1;
+    return qn_ok();
+}

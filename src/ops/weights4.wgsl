@@ -1,0 +1,79 @@
+// weights4.wgsl - four neighbouring rows of a packed matrix at once (layout: src/format/pack.h).
+// The including file declares  wdata: array<vec4<u32>>,  wscales, wmins: array<vec2<u32>>,  p.kw and p.groups; its row
+// the constants STORAGE, GROUP, SCALE_F16. A quad is rows 4q..4q+3 of the part; a unit 8 elements along K.
+
+const STORE_F32: u32 = 0u;
+const STORE_F16: u32 = 1u;
+const STORE_BF16: u32 = 2u;
+const STORE_Q8: u32 = 3u;
+const STORE_Q4: u32 = 4u;
+const STORE_Q4A: u32 = 5u;
+const W_QUANTIZED: bool = STORAGE >= STORE_Q8;
+// Words of a unit.
+const UNIT_WORDS: u32 = select(select(select(1u, 2u, STORAGE == STORE_Q8), 4u, STORAGE == STORE_F16 || STORAGE == STORE_BF16), 8u, STORAGE == STORE_F32);
+
+// Index of word `word` of a quad (in vec4), or of group g of a scales section with `stride` groups a row.
+fn quad_index(quad: u32, word: u32, stride: u32) -> u32 {
+    return ((quad >> 2u) * stride + word) * 4u + (quad & 3u);
+}
+
+fn unpack_scales(index: u32, first: vec2<u32>, second: vec2<u32>) -> vec4<f32> {
+    if (SCALE_F16 == 1u) {
+        return vec4<f32>(unpack2x16float(first.x), unpack2x16float(first.y));
+    }
+    return vec4<f32>(bitcast<vec2<f32>>(first), bitcast<vec2<f32>>(second));
+}
+
+// Scales of a quad's four rows in the group of element k.
+fn quad_scale(quad: u32, k: u32) -> vec4<f32> {
+    let i = quad_index(quad, min(k / GROUP, p.groups - 1u), p.groups);
+    if (SCALE_F16 == 1u) {
+        return unpack_scales(i, wscales[i], vec2<u32>());
+    }
+    return unpack_scales(i, wscales[2u * i], wscales[2u * i + 1u]);
+}
+
+fn quad_min(quad: u32, k: u32) -> vec4<f32> {
+    let i = quad_index(quad, min(k / GROUP, p.groups - 1u), p.groups);
+    if (SCALE_F16 == 1u) {
+        return unpack_scales(i, wmins[i], vec2<u32>());
+    }
+    return unpack_scales(i, wmins[2u * i], wmins[2u * i + 1u]);
+}
+
+// Elements j and j + 4 (j 0..3) of the unit at vec4 index `at`, each for four rows; before scale and minimum.
+struct pair { low: vec4<f32>, high: vec4<f32> }
+
+fn nibbles(word: vec4<u32>, shift: u32) -> vec4<f32> {
+    let code = vec4<f32>((word >> vec4<u32>(shift)) & vec4<u32>(15u));
+    if (STORAGE == STORE_Q4) {
+        return code - 8.0;
+    }
+    return code;
+}
+
+fn signed_byte(word: vec4<u32>, shift: u32) -> vec4<f32> {
+    return vec4<f32>(bitcast<vec4<i32>>(word << vec4<u32>(24u - shift)) >> vec4<u32>(24u));
+}
+
+fn half_of(word: vec4<u32>, odd: u32) -> vec4<f32> {
+    if (STORAGE == STORE_BF16) {
+        return bitcast<vec4<f32>>(select(word << vec4<u32>(16u), word & vec4<u32>(0xFFFF0000u), odd == 1u));
+    }
+    let h = (word >> vec4<u32>(16u * odd)) & vec4<u32>(0xFFFFu);
+    return vec4<f32>(unpack2x16float(h.x).x, unpack2x16float(h.y).x, unpack2x16float(h.z).x, unpack2x16float(h.w).x);
+}
+
+// The unit's words as loaded: `first` holds word 0, the others are read where the storage needs them.
+fn unit_pair(at: u32, first: vec4<u32>, j: u32) -> pair {
+    if (STORAGE == STORE_Q4 || STORAGE == STORE_Q4A) {
+        return pair(nibbles(first, 8u * j), nibbles(first, 8u * j + 4u));
+    }
+    if (STORAGE == STORE_Q8) {
+        return pair(signed_byte(first, 8u * j), signed_byte(wdata[at + 4u], 8u * j));
+    }
+    if (STORAGE == STORE_F32) {
+        return pair(bitcast<vec4<f32>>(wdata[at + 4u * j]), bitcast<vec4<f32>>(wdata[at + 4u * j + 16u]));
+    }
+    return pair(half_of(wdata[at + 4u * (j / 2u)], j % 2u), half_of(wdata[at + 4u * (j / 2u) + 8u], j % 2u));
+}

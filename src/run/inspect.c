@@ -1,0 +1,185 @@
+/* inspect.c - a model file's header, and the memory that it would take, without a GPU. */
+#include "base/file.h"
+#include "format/quant.h"
+#include "graph/graph.h"
+#include "run/session.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct qn_inspection {
+    const qn_allocator *allocator;
+    qn_file file;
+    qn_gguf *gguf;
+    qn_model *model;
+    qn_status runnable; /* why the model does not run here, or ok */
+    qn_tensor_info *tensors;
+    char **names; /* owned, zero-terminated */
+    size_t n_tensors;
+};
+
+static void describe_tensor(const qn_gguf_tensor *t, qn_tensor_info *info)
+{
+    const qn_quant_type *type = qn_quant_find(t->type);
+    info->type = type ? type->name : "unknown";
+    info->supported = type && type->supported;
+    info->n_dims = t->n_dims;
+    for (int i = 0; i < 4; i++) info->dims[i] = t->dims[i];
+    info->file_bytes = t->size;
+}
+
+static qn_status list_tensors(qn_inspection *in)
+{
+    size_t n = qn_gguf_n_tensors(in->gguf);
+    void *p;
+    QN_TRY(qn_alloc(in->allocator, n, sizeof(qn_tensor_info), "tensor list", &p));
+    in->tensors = p;
+    QN_TRY(qn_alloc(in->allocator, n, sizeof(char *), "tensor names", &p));
+    in->names = p;
+    for (size_t i = 0; i < n; i++) {
+        const qn_gguf_tensor *t = qn_gguf_tensor_at(in->gguf, i);
+        QN_TRY(qn_copy_string(in->allocator, t->name.data, t->name.size, &in->names[i]));
+        describe_tensor(t, &in->tensors[i]);
+        in->tensors[i].name = in->names[i];
+        in->n_tensors = i + 1;
+    }
+    return qn_ok();
+}
+
+static qn_status open_inspection(qn_inspection *in, const char *path)
+{
+    QN_TRY(qn_file_open(path, &in->file));
+    qn_source source = qn_file_source(&in->file);
+    QN_TRY(qn_in(qn_gguf_open(in->allocator, &source, &in->gguf), "%s", path));
+    QN_TRY(qn_model_read(in->allocator, in->gguf, in->file.size, false, &in->model, &in->runnable));
+    return list_tensors(in);
+}
+
+qn_status qn_inspect_open(const qn_allocator *allocator, const char *path, qn_inspection **inspection)
+{
+    *inspection = NULL;
+    void *p;
+    allocator = qn_allocator_or_default(allocator);
+    QN_TRY(qn_alloc(allocator, 1, sizeof(qn_inspection), "inspection", &p));
+    qn_inspection *in = p;
+    in->allocator = allocator;
+    qn_status s = open_inspection(in, path);
+    if (s.code != QN_OK) {
+        qn_inspect_close(in);
+        return s;
+    }
+    *inspection = in;
+    return qn_ok();
+}
+
+void qn_inspect_close(qn_inspection *inspection)
+{
+    qn_inspection *in = inspection;
+    if (!in) return;
+    for (size_t i = 0; i < in->n_tensors; i++) qn_free(in->allocator, in->names[i]);
+    qn_free(in->allocator, in->names);
+    qn_free(in->allocator, in->tensors);
+    qn_model_close(in->model);
+    qn_gguf_close(in->gguf);
+    qn_file_close(&in->file);
+    qn_free(in->allocator, in);
+}
+
+const qn_model_info *qn_inspect_info(const qn_inspection *inspection)
+{
+    return &inspection->model->info;
+}
+
+size_t qn_inspect_n_tensors(const qn_inspection *inspection)
+{
+    return inspection->n_tensors;
+}
+
+const qn_tensor_info *qn_inspect_tensor(const qn_inspection *inspection, size_t i)
+{
+    return i < inspection->n_tensors ? &inspection->tensors[i] : NULL;
+}
+
+const qn_tokenizer *qn_inspect_tokenizer(const qn_inspection *inspection, const char **why)
+{
+    return qn_model_tokenizer(inspection->model, why);
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* Plans a session's graph without a device. */
+static qn_status plan_session(const qn_model *model, const qn_device_info *device, const qn_model_sizes *sizes,
+                              qn_memory_plan *plan)
+{
+    qn_graph *g;
+    QN_TRY(qn_graph_open_dry(model->allocator, device, &g));
+    qn_llama_graph(g, model, sizes);
+    qn_status s = qn_graph_build(g);
+    if (s.code == QN_OK) {
+        qn_memory_table table = qn_graph_memory(g);
+        uint64_t rope = table.weights - model->info.weight_gpu_bytes; /* the graph's own table */
+        *plan = (qn_memory_plan){.ctx = sizes->ctx,
+                                 .chunk = sizes->chunk,
+                                 .weights = model->info.weight_gpu_bytes,
+                                 .kv = table.states,
+                                 .working = table.activations + table.scratch + table.io + rope + QN_DUMMY_BYTES};
+        plan->total = plan->weights + plan->kv + plan->working;
+    }
+    qn_graph_close(g);
+    return s;
+}
+
+static qn_status predict(const qn_model *model, const qn_device_info *device, const qn_session_options *options,
+                         uint64_t gpu_memory, qn_memory_plan *plan)
+{
+    qn_model_sizes sizes;
+    QN_TRY(qn_session_sizes(model, device, options, &sizes));
+    bool chosen = options && options->ctx;
+    for (;;) {
+        qn_status s = plan_session(model, device, &sizes, plan);
+        if (s.code == QN_OK && gpu_memory && plan->total > gpu_memory)
+            s = qn_fail(QN_ERR_GPU_MEMORY, "%" PRIu64 " bytes of GPU memory are needed, %" PRIu64 " are allowed",
+                        plan->total, gpu_memory);
+        bool too_large = s.code == QN_ERR_GPU_MEMORY || s.code == QN_ERR_LIMIT;
+        if (!too_large || chosen || !qn_session_shrink(&sizes)) return s;
+    }
+}
+
+/* Core WebGPU's limits, for a prediction without an adapter. */
+static qn_device_info core_device(void)
+{
+    return (qn_device_info){
+        .name = "core WebGPU",
+        .baseline = true,
+        .max_buffer_bytes = 256u << 20,
+        .max_binding_bytes = 128u << 20,
+        .max_storage_buffers = 8,
+        .max_workgroup_bytes = 16384,
+        .max_workgroup_invocations = 256,
+        .max_workgroup_size = {256, 256, 64},
+        .max_grid = 65535,
+        .storage_alignment = 256,
+        .uniform_alignment = 256,
+    };
+}
+
+qn_status qn_inspect_memory(const qn_inspection *inspection, const qn_device_info *device,
+                            const qn_session_options *options, uint64_t gpu_memory, qn_memory_plan *plan)
+{
+    *plan = (qn_memory_plan){0};
+    QN_TRY(inspection->runnable);
+    qn_device_info core = core_device();
+    if (!device) device = &core;
+    /* A model of its own: describing adds weights, and the inspection must stay as it is. */
+    qn_model *model = NULL;
+    qn_status runnable = qn_ok();
+    QN_TRY(qn_model_read(inspection->allocator, inspection->gguf, inspection->file.size, true, &model, &runnable));
+    qn_model_tensor *tensors = NULL;
+    size_t n_tensors;
+    qn_status s = runnable;
+    if (s.code == QN_OK) s = qn_model_describe(model, inspection->gguf, device, &tensors, &n_tensors);
+    if (s.code == QN_OK) s = predict(model, device, options, gpu_memory, plan);
+    qn_free(inspection->allocator, tensors);
+    qn_model_close(model);
+    return s;
+}

@@ -1,0 +1,234 @@
+/* session.c - a conversation's tokens, their keys and values on the GPU, and the steps that compute them. */
+#include "run/session.h"
+
+#include <string.h>
+
+enum {
+    DEFAULT_CTX = 4096,
+    SMALLEST_CTX = 256,
+    CHUNK_GPU = 512,
+    CHUNK_SOFTWARE = 64, /* a chunk is also the longest time between two progress reports */
+    MAX_LOGITS_BYTES = 32 << 20,
+};
+
+struct qn_session {
+    const qn_allocator *allocator;
+    qn_model *model;
+    qn_graph *graph;
+    qn_model_io io;
+    qn_model_sizes sizes;
+    int32_t *tokens;   /* [ctx] the session's content                             */
+    size_t n_tokens;   /* its length                                              */
+    size_t n_done;     /* tokens whose keys and values are in the cache           */
+    size_t in_flight;  /* tokens of the submitted chunk; 0: none                  */
+    qn_logits_mode mode;
+    bool has_logits;   /* of the newest step: rows first_row .. first_row + n_rows - 1 */
+    size_t n_rows, first_row;
+};
+
+/* ---- sizes ----------------------------------------------------------------------------------- */
+
+qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, const qn_session_options *options,
+                           qn_model_sizes *sizes)
+{
+    static const qn_session_options defaults;
+    const qn_session_options *o = options ? options : &defaults;
+    const qn_hparams *h = &model->hparams;
+    uint32_t ctx = o->ctx ? o->ctx : h->n_ctx_train < DEFAULT_CTX ? h->n_ctx_train : DEFAULT_CTX;
+    if (ctx > h->n_ctx_train)
+        return qn_fail(QN_ERR_ARGUMENT, "a context of %u is longer than the %u that the model was made for", ctx,
+                       h->n_ctx_train);
+    uint32_t chunk = o->chunk ? o->chunk : device->type == QN_ADAPTER_SOFTWARE ? CHUNK_SOFTWARE : CHUNK_GPU;
+    if (chunk > ctx) chunk = ctx;
+    uint64_t rows = (uint64_t)MAX_LOGITS_BYTES / ((uint64_t)h->n_vocab * 4);
+    if (rows < 1) rows = 1;
+    *sizes = (qn_model_sizes){ctx, chunk, rows < chunk ? (uint32_t)rows : chunk};
+    return qn_ok();
+}
+
+bool qn_session_shrink(qn_model_sizes *sizes)
+{
+    if (sizes->ctx / 2 < SMALLEST_CTX) return false;
+    sizes->ctx /= 2;
+    if (sizes->chunk > sizes->ctx) sizes->chunk = sizes->ctx;
+    if (sizes->max_logits > sizes->chunk) sizes->max_logits = sizes->chunk;
+    return true;
+}
+
+/* ---- open and close -------------------------------------------------------------------------- */
+
+static qn_status build_graph(qn_session *s)
+{
+    QN_TRY(qn_graph_open(s->model->engine, &s->graph));
+    s->io = qn_llama_graph(s->graph, s->model, &s->sizes);
+    return qn_graph_build(s->graph);
+}
+
+static qn_status open_session(qn_session *s, const qn_session_options *options)
+{
+    QN_TRY(qn_session_sizes(s->model, qn_engine_device(s->model->engine), options, &s->sizes));
+    bool chosen = options && options->ctx;
+    for (;;) {
+        qn_status status = build_graph(s);
+        if (status.code == QN_OK) break;
+        qn_graph_close(s->graph);
+        s->graph = NULL;
+        bool too_large = status.code == QN_ERR_GPU_MEMORY || status.code == QN_ERR_LIMIT;
+        if (chosen || !too_large || !qn_session_shrink(&s->sizes))
+            return qn_in(status, "session of %u positions", s->sizes.ctx);
+    }
+    void *p;
+    QN_TRY(qn_alloc(s->allocator, s->sizes.ctx, sizeof(int32_t), "session tokens", &p));
+    s->tokens = p;
+    return qn_ok();
+}
+
+qn_status qn_session_open(qn_model *model, const qn_session_options *options, qn_session **session)
+{
+    *session = NULL;
+    void *p;
+    QN_TRY(qn_alloc(model->allocator, 1, sizeof(qn_session), "session", &p));
+    qn_session *s = p;
+    s->allocator = model->allocator;
+    s->model = model;
+    qn_status status = open_session(s, options);
+    if (status.code != QN_OK) {
+        qn_session_close(s);
+        return status;
+    }
+    *session = s;
+    return qn_ok();
+}
+
+void qn_session_close(qn_session *session)
+{
+    if (!session) return;
+    qn_graph_close(session->graph);
+    qn_free(session->allocator, session->tokens);
+    qn_free(session->allocator, session);
+}
+
+uint32_t qn_session_ctx(const qn_session *session)
+{
+    return session->sizes.ctx;
+}
+
+uint32_t qn_session_chunk(const qn_session *session)
+{
+    return session->sizes.chunk;
+}
+
+const int32_t *qn_session_tokens(const qn_session *session, size_t *n_tokens)
+{
+    if (n_tokens) *n_tokens = session->n_done;
+    return session->tokens;
+}
+
+qn_graph *qn_session_graph(qn_session *session)
+{
+    return session->graph;
+}
+
+/* ---- content --------------------------------------------------------------------------------- */
+
+static qn_status check_token(const qn_session *s, int32_t token, size_t at)
+{
+    if (token >= 0 && (uint32_t)token < s->model->hparams.n_vocab) return qn_ok();
+    return qn_fail(QN_ERR_ARGUMENT, "token %zu is %d, outside the vocabulary of %u", at, token, s->model->hparams.n_vocab);
+}
+
+qn_status qn_session_set_tokens(qn_session *session, const int32_t *tokens, size_t n_tokens, qn_logits_mode mode,
+                                size_t *n_reused)
+{
+    qn_session *s = session;
+    if (s->in_flight) return qn_fail(QN_ERR_STATE, "a step is under way: step until it is done");
+    if (n_tokens > s->sizes.ctx)
+        return qn_fail(QN_ERR_CONTEXT, "%zu tokens do not fit the context of %u", n_tokens, s->sizes.ctx);
+    for (size_t i = 0; i < n_tokens; i++) QN_TRY(check_token(s, tokens[i], i));
+    size_t kept = 0;
+    while (kept < s->n_done && kept < n_tokens && s->tokens[kept] == tokens[kept]) kept++;
+    if (kept == n_tokens && kept > 0) kept--; /* its logits are wanted */
+    if (n_tokens > kept) memmove(s->tokens + kept, tokens + kept, (n_tokens - kept) * sizeof tokens[0]);
+    s->n_tokens = n_tokens;
+    s->n_done = kept;
+    s->mode = mode;
+    s->has_logits = false;
+    if (n_reused) *n_reused = kept;
+    return qn_ok();
+}
+
+qn_status qn_session_append(qn_session *session, int32_t token)
+{
+    qn_session *s = session;
+    if (s->in_flight) return qn_fail(QN_ERR_STATE, "a step is under way: step until it is done");
+    QN_TRY(check_token(s, token, s->n_tokens));
+    if (s->n_tokens >= s->sizes.ctx)
+        return qn_fail(QN_ERR_CONTEXT, "the context of %u positions is full", s->sizes.ctx);
+    s->tokens[s->n_tokens++] = token;
+    return qn_ok();
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+static qn_status submit_chunk(qn_session *s)
+{
+    bool all = s->mode == QN_LOGITS_ALL;
+    size_t left = s->n_tokens - s->n_done, most = all ? s->sizes.max_logits : s->sizes.chunk;
+    size_t n = left < most ? left : most;
+    s->has_logits = false;
+    QN_TRY(qn_graph_set_input(s->graph, s->io.tokens, qn_shape_1((uint32_t)n), s->tokens + s->n_done));
+    QN_TRY(qn_graph_set_int(s->graph, s->io.pos, (int64_t)s->n_done));
+    QN_TRY(qn_graph_set_int(s->graph, s->io.n_logits, all ? (int64_t)n : 1));
+    QN_TRY(qn_graph_want(s->graph, s->io.logits, all || n == left));
+    QN_TRY(qn_graph_submit(s->graph));
+    s->in_flight = n;
+    return qn_ok();
+}
+
+static void finish_chunk(qn_session *s)
+{
+    size_t n = s->in_flight;
+    bool all = s->mode == QN_LOGITS_ALL;
+    s->n_done += n;
+    s->in_flight = 0;
+    s->has_logits = all || s->n_done == s->n_tokens;
+    s->n_rows = all ? n : 1;
+    s->first_row = s->n_done - s->n_rows;
+}
+
+qn_status qn_session_step(qn_session *session, qn_step_state *state)
+{
+    qn_session *s = session;
+    *state = QN_STEP_PENDING;
+    if (s->in_flight == 0) {
+        if (s->n_done < s->n_tokens) return submit_chunk(s);
+        if (!s->has_logits) return qn_fail(QN_ERR_STATE, "the session has no tokens to compute");
+        *state = QN_STEP_READY;
+        return qn_ok();
+    }
+    bool done;
+    qn_status status = qn_graph_poll(s->graph, &done);
+    if (status.code != QN_OK) s->in_flight = 0; /* the chunk is not in the cache: it will be computed again */
+    if (status.code != QN_OK || !done) return status;
+    finish_chunk(s);
+    *state = s->n_done == s->n_tokens ? QN_STEP_READY : QN_STEP_CHUNK;
+    return qn_ok();
+}
+
+const float *qn_session_logits(const qn_session *session, size_t *n_rows, size_t *first_row)
+{
+    if (n_rows) *n_rows = session->has_logits ? session->n_rows : 0;
+    if (first_row) *first_row = session->first_row;
+    return session->has_logits ? qn_graph_output_data(session->graph, session->io.logits, NULL) : NULL;
+}
+
+#ifndef QN_NO_BLOCKING
+qn_status qn_session_wait(qn_session *session, qn_step_state *state)
+{
+    for (;;) {
+        QN_TRY(qn_session_step(session, state));
+        if (*state != QN_STEP_PENDING) return qn_ok();
+        QN_TRY(qn_gpu_poll(session->model->engine->gpu, true));
+    }
+}
+#endif
