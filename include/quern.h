@@ -126,6 +126,9 @@ typedef struct qn_engine_options {
     const qn_allocator *allocator; /* NULL: malloc; must outlive the engine                        */
     uint64_t fail_allocation_after; /* testing: the GPU allocation that would pass this many bytes
                                        fails as if the device were out of memory; 0: never         */
+    uint64_t max_binding_bytes; /* testing: report at most this as the device's max_binding_bytes and
+                                   twice this as max_buffer_bytes, so that what is split on large
+                                   tensors is split on small ones; 0: the device's own             */
 } qn_engine_options;
 
 QN_API qn_status qn_engine_open(const qn_engine_options *options, qn_engine **engine);

@@ -168,8 +168,16 @@ typedef struct qn_trace {
 /* Number of dispatches of the last submit; dispatch i. */
 QN_API size_t qn_graph_n_dispatches(const qn_graph *g);
 QN_API qn_trace qn_graph_dispatch(const qn_graph *g, size_t i);
-/* Times each dispatch of the following executes (QN_ERR_UNSUPPORTED without timestamps). */
-QN_API qn_status qn_graph_set_profile(qn_graph *g, bool on);
+typedef enum qn_profile {
+    QN_PROFILE_OFF = 0,
+    QN_PROFILE_DISPATCHES, /* each dispatch, qn_trace.gpu_ns: the marks themselves take some microseconds each */
+    QN_PROFILE_TOTAL,      /* only the whole pass: undisturbed, as it runs unprofiled                          */
+} qn_profile;
+
+/* What the following qn_graph_execute calls time on the GPU (QN_ERR_UNSUPPORTED without timestamps). */
+QN_API qn_status qn_graph_set_profile(qn_graph *g, qn_profile profile);
+/* GPU nanoseconds of the last profiled execute: of the pass, or the sum of its dispatches. */
+QN_API double qn_graph_gpu_ns(const qn_graph *g);
 
 typedef struct qn_memory_table {
     uint64_t weights, states, activations, scratch, io; /* GPU bytes; weights: those that this graph uses */

@@ -131,8 +131,12 @@ static const char *set_value(const qn_cli_option *o, const char *text)
     float f;
     qn_cli_list list;
     switch (o->kind) {
-    case QN_CLI_FLAG: *(bool *)o->target = true; return NULL;
-    case QN_CLI_TEXT: *(const char **)o->target = text; return NULL;
+    case QN_CLI_FLAG:
+        *(bool *)o->target = true;
+        return NULL;
+    case QN_CLI_TEXT:
+        *(const char **)o->target = text;
+        return NULL;
     case QN_CLI_U32:
         if (!read_u64(text, &n) || n > UINT32_MAX) return "is not a whole number";
         if (!in_range(o, (double)n)) return "is out of range";

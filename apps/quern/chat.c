@@ -24,15 +24,33 @@ typedef struct conversation {
 static bool parse(int argc, char **argv, chat_options *o, int *code)
 {
     const qn_cli_option own[] = {
-        {.name = "model", .letter = 'm', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->model,
+        {.name = "model",
+         .letter = 'm',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &o->model,
          .help = "GGUF file with a chat template (the built-in model has none)"},
-        {.name = "system", .letter = 's', .kind = QN_CLI_TEXT, .argument = "TEXT", .target = &o->system,
+        {.name = "system",
+         .letter = 's',
+         .kind = QN_CLI_TEXT,
+         .argument = "TEXT",
+         .target = &o->system,
          .help = "system message"},
-        {.name = "tokens", .letter = 'n', .kind = QN_CLI_U32, .argument = "N", .target = &o->n,
+        {.name = "tokens",
+         .letter = 'n',
+         .kind = QN_CLI_U32,
+         .argument = "N",
+         .target = &o->n,
          .help = "at most N tokens an answer (0: no limit)"},
-        {.name = "ctx", .letter = 'c', .kind = QN_CLI_U32, .argument = "N", .target = &o->ctx,
+        {.name = "ctx",
+         .letter = 'c',
+         .kind = QN_CLI_U32,
+         .argument = "N",
+         .target = &o->ctx,
          .help = "context in tokens (default: the model's own up to 4096,\nand what fits in --gpu-memory)"},
-        {.name = "stats", .kind = QN_CLI_FLAG, .target = &o->stats,
+        {.name = "stats",
+         .kind = QN_CLI_FLAG,
+         .target = &o->stats,
          .help = "print speed, memory and reused tokens after every answer"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "--stats as one JSON object (on stderr)"},
         {.name = NULL},
@@ -44,10 +62,11 @@ static bool parse(int argc, char **argv, chat_options *o, int *code)
     const qn_cli_usage usage = {
         .command = "chat",
         .synopsis = "-m FILE [--system TEXT] [options]",
-        .about = "Reads a line from standard input, answers on standard output, and so on. The line is read as the\n"
-                 "terminal gives it (for history and cursor keys run it under rlwrap). Commands: /help, /clear, /exit.\n"
-                 "Ctrl-C stops an answer; Ctrl-C or Ctrl-D at the prompt ends the program.\n"
-                 "The file's own template is used; this version knows that of Llama 3.",
+        .about =
+            "Reads a line from standard input, answers on standard output, and so on. The line is read as the\n"
+            "terminal gives it (for history and cursor keys run it under rlwrap). Commands: /help, /clear, /exit.\n"
+            "Ctrl-C stops an answer; Ctrl-C or Ctrl-D at the prompt ends the program.\n"
+            "The file's own template is used; this version knows that of Llama 3.",
         .tables = {own, sampling, engine},
     };
     qn_cli_rest rest;
@@ -233,7 +252,8 @@ static qn_status probe_template(const qn_cli_model *m)
 {
     const char *why = NULL;
     if (!qn_model_tokenizer(m->model, &why))
-        return qn_cli_fail(QN_ERR_UNSUPPORTED, "%s has no tokenizer that this version reads: %s", m->path, why ? why : "");
+        return qn_cli_fail(QN_ERR_UNSUPPORTED, "%s has no tokenizer that this version reads: %s", m->path,
+                           why ? why : "");
     const qn_chat_message hello = {"user", "hello"};
     const conversation c = {.messages = (qn_chat_message *)(uintptr_t)&hello, .n = 1};
     int32_t *tokens;

@@ -45,8 +45,9 @@ static qn_status read_devices(const qn_cli_engine *e, device_list *list)
     QN_CLI_TRY(qn_devices(list->infos, capacity, &list->n));
     if (list->n > capacity) list->n = capacity;
     if (list->n == 0)
-        return qn_cli_fail(QN_ERR_GPU, "no device found: install a Vulkan driver (for machines without a GPU the package "
-                                       "mesa-vulkan-drivers)");
+        return qn_cli_fail(QN_ERR_GPU,
+                           "no device found: install a Vulkan driver (for machines without a GPU the package "
+                           "mesa-vulkan-drivers)");
     list->chosen = list->n;
     qn_engine *engine;
     const qn_engine_options options = {.baseline = e->baseline};
@@ -175,9 +176,9 @@ static void print_device(const device_list *list, size_t i, const qn_route_info 
         printf("  subgroups     %" PRIu32 " to %" PRIu32 " invocations\n", d->subgroup_min, d->subgroup_max);
     printf("  limits        buffer %s, binding %s, %" PRIu32 " storage buffers, workgroup %s and %" PRIu32
            " invocations\n                (%" PRIu32 " x %" PRIu32 " x %" PRIu32 "), grid %" PRIu32 "\n",
-           qn_cli_bytes(d->max_buffer_bytes, buffer), qn_cli_bytes(d->max_binding_bytes, binding), d->max_storage_buffers,
-           qn_cli_bytes(d->max_workgroup_bytes, workgroup), d->max_workgroup_invocations, d->max_workgroup_size[0],
-           d->max_workgroup_size[1], d->max_workgroup_size[2], d->max_grid);
+           qn_cli_bytes(d->max_buffer_bytes, buffer), qn_cli_bytes(d->max_binding_bytes, binding),
+           d->max_storage_buffers, qn_cli_bytes(d->max_workgroup_bytes, workgroup), d->max_workgroup_invocations,
+           d->max_workgroup_size[0], d->max_workgroup_size[1], d->max_workgroup_size[2], d->max_grid);
     printf("  kernels used\n");
     for (size_t k = 0; k < 3; k++) print_routes(needs[k], routes, n_routes, needs[k], true);
     printf("  not used (--route forces one)\n");
@@ -189,9 +190,15 @@ int qn_cli_devices(int argc, char **argv)
     bool json = false;
     qn_cli_engine engine = {.device = NULL};
     const qn_cli_option own[] = {
-        {.name = "device", .letter = 'd', .kind = QN_CLI_TEXT, .argument = "N|NAME", .target = &engine.device,
+        {.name = "device",
+         .letter = 'd',
+         .kind = QN_CLI_TEXT,
+         .argument = "N|NAME",
+         .target = &engine.device,
          .help = "show only this one (number or part of the name)"},
-        {.name = "baseline", .kind = QN_CLI_FLAG, .target = &engine.baseline,
+        {.name = "baseline",
+         .kind = QN_CLI_FLAG,
+         .target = &engine.baseline,
          .help = "as they are with core limits and no optional feature"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &json, .help = "print JSON"},
         {.name = NULL},
@@ -222,8 +229,7 @@ int qn_cli_devices(int argc, char **argv)
             print_device(&list, i, routes, n);
         free(routes);
     }
-    if (s.code == QN_OK && !any)
-        s = qn_cli_fail(QN_ERR_ARGUMENT, "no device \"%s\" among %zu", engine.device, list.n);
+    if (s.code == QN_OK && !any) s = qn_cli_fail(QN_ERR_ARGUMENT, "no device \"%s\" among %zu", engine.device, list.n);
     if (s.code == QN_OK && json)
         qn_cli_print_json(all);
     else

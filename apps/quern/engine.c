@@ -1,5 +1,6 @@
 /* engine.c - opening the engine, the model and the model file's header; waiting for the GPU. */
 #include "common.h"
+#include "load.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,16 +10,31 @@
 void qn_cli_engine_table(qn_cli_engine *e, qn_cli_option table[QN_CLI_ENGINE_OPTIONS])
 {
     const qn_cli_option options[QN_CLI_ENGINE_OPTIONS] = {
-        {.name = "device", .letter = 'd', .kind = QN_CLI_TEXT, .argument = "N|NAME", .target = &e->device,
+        {.name = "device",
+         .letter = 'd',
+         .kind = QN_CLI_TEXT,
+         .argument = "N|NAME",
+         .target = &e->device,
          .help = "GPU by number or part of its name (quern devices);\ndefault: the best one"},
-        {.name = "baseline", .kind = QN_CLI_FLAG, .target = &e->baseline,
+        {.name = "baseline",
+         .kind = QN_CLI_FLAG,
+         .target = &e->baseline,
          .help = "core WebGPU limits and no optional feature"},
-        {.name = "gpu-memory", .kind = QN_CLI_SIZE, .argument = "SIZE", .target = &e->gpu_memory,
+        {.name = "gpu-memory",
+         .kind = QN_CLI_SIZE,
+         .argument = "SIZE",
+         .target = &e->gpu_memory,
          .help = "take at most this much GPU memory, for example 512M or 8G"},
-        {.name = "route", .kind = QN_CLI_TEXT, .argument = "KERNEL", .target = &e->route,
+        {.name = "route",
+         .kind = QN_CLI_TEXT,
+         .argument = "KERNEL",
+         .target = &e->route,
          .help = "force this kernel wherever it is usable (quern devices)"},
         {.name = "trace", .kind = QN_CLI_FLAG, .target = &e->trace, .help = "print every dispatch on stderr"},
-        {.name = "dump-shaders", .kind = QN_CLI_TEXT, .argument = "DIR", .target = &e->dump_shaders,
+        {.name = "dump-shaders",
+         .kind = QN_CLI_TEXT,
+         .argument = "DIR",
+         .target = &e->dump_shaders,
          .help = "write every compiled WGSL source into this folder"},
         {.name = NULL},
     };
@@ -113,7 +129,11 @@ qn_status qn_cli_open_model(const qn_cli_engine *e, const char *path, bool no_to
     m->device_seconds = qn_cli_seconds() - start;
     start = qn_cli_seconds();
     const qn_model_options options = {.no_tokenizer = no_tokenizer, .progress = show_loading};
+#ifdef QN_NO_BLOCKING
+    qn_status s = qn_cli_load(m->engine, m->path, &options, &m->model);
+#else
     qn_status s = qn_model_open(m->engine, m->path, &options, &m->model);
+#endif
     qn_cli_progress("", 0, 0);
     QN_CLI_TRY(s);
     m->load_seconds = qn_cli_seconds() - start;

@@ -9,19 +9,44 @@ void qn_cli_sampling_table(qn_cli_sampling *s, qn_cli_option table[QN_CLI_SAMPLI
 {
     *s = (qn_cli_sampling){.temperature = 0.8f, .top_p = 0.9f, .seed = UINT64_MAX};
     const qn_cli_option options[QN_CLI_SAMPLING_OPTIONS] = {
-        {.name = "temp", .kind = QN_CLI_FLOAT, .argument = "T", .target = &s->temperature, .max = 100,
+        {.name = "temp",
+         .kind = QN_CLI_FLOAT,
+         .argument = "T",
+         .target = &s->temperature,
+         .max = 100,
          .help = "temperature (0.8); 0 always takes the likeliest token"},
-        {.name = "top-k", .kind = QN_CLI_U32, .argument = "K", .target = &s->top_k,
+        {.name = "top-k",
+         .kind = QN_CLI_U32,
+         .argument = "K",
+         .target = &s->top_k,
          .help = "choose among the K likeliest tokens (0: all)"},
-        {.name = "top-p", .kind = QN_CLI_FLOAT, .argument = "P", .target = &s->top_p, .max = 1,
+        {.name = "top-p",
+         .kind = QN_CLI_FLOAT,
+         .argument = "P",
+         .target = &s->top_p,
+         .max = 1,
          .help = "choose among the likeliest tokens that together have\nprobability P (0.9; 1: all)"},
-        {.name = "min-p", .kind = QN_CLI_FLOAT, .argument = "P", .target = &s->min_p, .max = 1,
+        {.name = "min-p",
+         .kind = QN_CLI_FLOAT,
+         .argument = "P",
+         .target = &s->min_p,
+         .max = 1,
          .help = "drop tokens less likely than P times the likeliest (0)"},
-        {.name = "repeat-penalty", .kind = QN_CLI_FLOAT, .argument = "R", .target = &s->repeat_penalty, .max = 100,
+        {.name = "repeat-penalty",
+         .kind = QN_CLI_FLOAT,
+         .argument = "R",
+         .target = &s->repeat_penalty,
+         .max = 100,
          .help = "above 1 makes recent tokens less likely (0: off)"},
-        {.name = "repeat-window", .kind = QN_CLI_U32, .argument = "N", .target = &s->repeat_window,
+        {.name = "repeat-window",
+         .kind = QN_CLI_U32,
+         .argument = "N",
+         .target = &s->repeat_window,
          .help = "how many tokens count as recent (64)"},
-        {.name = "seed", .kind = QN_CLI_U64, .argument = "N", .target = &s->seed,
+        {.name = "seed",
+         .kind = QN_CLI_U64,
+         .argument = "N",
+         .target = &s->seed,
          .help = "the same seed gives the same text (default: random)"},
         {.name = NULL},
     };
@@ -46,10 +71,14 @@ qn_status qn_cli_open_sampler(qn_cli_sampling *s, uint32_t n_vocab, qn_sampler *
 const char *qn_cli_stop_name(qn_cli_stop stop)
 {
     switch (stop) {
-    case QN_CLI_STOP_LIMIT: return "as many tokens as asked for (-n)";
-    case QN_CLI_STOP_END: return "the model ended the text";
-    case QN_CLI_STOP_CONTEXT: return "the context is full (see --ctx)";
-    case QN_CLI_STOP_INTERRUPT: return "interrupted";
+    case QN_CLI_STOP_LIMIT:
+        return "as many tokens as asked for (-n)";
+    case QN_CLI_STOP_END:
+        return "the model ended the text";
+    case QN_CLI_STOP_CONTEXT:
+        return "the context is full (see --ctx)";
+    case QN_CLI_STOP_INTERRUPT:
+        return "interrupted";
     }
     return "";
 }

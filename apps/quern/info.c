@@ -113,9 +113,9 @@ static void print_info_json(const info_report *r)
     const struct {
         const char *name;
         uint32_t value;
-    } numbers[] = {{"n_vocab", i->n_vocab},       {"n_ctx_train", i->n_ctx_train}, {"n_embd", i->n_embd},
-                   {"n_layers", i->n_layers},     {"n_heads", i->n_heads},         {"n_kv_heads", i->n_kv_heads},
-                   {"head_dim", i->head_dim},     {"n_ff", i->n_ff}};
+    } numbers[] = {
+        {"n_vocab", i->n_vocab}, {"n_ctx_train", i->n_ctx_train}, {"n_embd", i->n_embd},     {"n_layers", i->n_layers},
+        {"n_heads", i->n_heads}, {"n_kv_heads", i->n_kv_heads},   {"head_dim", i->head_dim}, {"n_ff", i->n_ff}};
     for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
         json_object_set_new(o, numbers[k].name, qn_cli_json_u64(numbers[k].value));
     json_object_set_new(o, "rope_freq_base", qn_cli_json_real((double)i->rope_freq_base));
@@ -155,7 +155,8 @@ static void print_memory(const info_report *r)
     }
     printf("  weights         %s\n", qn_cli_bytes(r->memory.weights, a));
     printf("  KV cache        %s (context %" PRIu32 ")\n", qn_cli_bytes(r->memory.kv, b), r->memory.ctx);
-    printf("  working memory  %s (prompt in chunks of %" PRIu32 ")\n", qn_cli_bytes(r->memory.working, c), r->memory.chunk);
+    printf("  working memory  %s (prompt in chunks of %" PRIu32 ")\n", qn_cli_bytes(r->memory.working, c),
+           r->memory.chunk);
     printf("  total           %s\n", qn_cli_bytes(r->memory.total, d));
 }
 
@@ -170,9 +171,10 @@ static void print_info(const info_report *r, bool tensors)
     printf("  parameters      %.1f million\n", (double)i->n_parameters * 1e-6);
     printf("  layers          %" PRIu32 "\n", i->n_layers);
     printf("  embedding       %" PRIu32 ", feed-forward %" PRIu32 "\n", i->n_embd, i->n_ff);
-    printf("  heads           %" PRIu32 " (%" PRIu32 " for keys and values) of %" PRIu32 "\n", i->n_heads, i->n_kv_heads,
-           i->head_dim);
-    printf("  vocabulary      %" PRIu32 ", output %s\n", i->n_vocab, i->tied_output ? "tied to the embedding" : "untied");
+    printf("  heads           %" PRIu32 " (%" PRIu32 " for keys and values) of %" PRIu32 "\n", i->n_heads,
+           i->n_kv_heads, i->head_dim);
+    printf("  vocabulary      %" PRIu32 ", output %s\n", i->n_vocab,
+           i->tied_output ? "tied to the embedding" : "untied");
     printf("  context         %" PRIu32 " as trained, %s of KV cache a token\n", i->n_ctx_train,
            qn_cli_bytes(i->kv_bytes_per_token, size));
     printf("  rope base       %g, norm eps %g\n", (double)i->rope_freq_base, (double)i->rms_eps);
@@ -193,9 +195,17 @@ int qn_cli_info(int argc, char **argv)
     bool json = false, tensors = false;
     qn_cli_engine engine = {.device = NULL};
     const qn_cli_option own[] = {
-        {.name = "model", .letter = 'm', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &model,
+        {.name = "model",
+         .letter = 'm',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &model,
          .help = "the same as FILE"},
-        {.name = "ctx", .letter = 'c', .kind = QN_CLI_U32, .argument = "N", .target = &ctx,
+        {.name = "ctx",
+         .letter = 'c',
+         .kind = QN_CLI_U32,
+         .argument = "N",
+         .target = &ctx,
          .help = "predict the memory for a context of N tokens (default:\nwhat `run` would take)"},
         {.name = "tensors", .letter = 't', .kind = QN_CLI_FLAG, .target = &tensors, .help = "list every tensor"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &json, .help = "print JSON (with every tensor)"},

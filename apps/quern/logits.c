@@ -18,15 +18,34 @@ static bool parse(int argc, char **argv, logits_options *o, int *code)
 {
     *o = (logits_options){.model = NULL};
     const qn_cli_option own[] = {
-        {.name = "model", .letter = 'm', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->model,
+        {.name = "model",
+         .letter = 'm',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &o->model,
          .help = "GGUF file (default: the built-in model); it needs no tokenizer"},
-        {.name = "tokens", .letter = 't', .kind = QN_CLI_TEXT, .argument = "IDS", .target = &o->tokens,
+        {.name = "tokens",
+         .letter = 't',
+         .kind = QN_CLI_TEXT,
+         .argument = "IDS",
+         .target = &o->tokens,
          .help = "token ids, for example 1,2,3, used as they are: no begin\ntoken is added"},
-        {.name = "all", .letter = 'a', .kind = QN_CLI_FLAG, .target = &o->all,
+        {.name = "all",
+         .letter = 'a',
+         .kind = QN_CLI_FLAG,
+         .target = &o->all,
          .help = "write the logits of every position, not of the last only"},
-        {.name = "out", .letter = 'o', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->out,
+        {.name = "out",
+         .letter = 'o',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &o->out,
          .help = "the file to write"},
-        {.name = "ctx", .letter = 'c', .kind = QN_CLI_U32, .argument = "N", .target = &o->ctx,
+        {.name = "ctx",
+         .letter = 'c',
+         .kind = QN_CLI_U32,
+         .argument = "N",
+         .target = &o->ctx,
          .help = "context in tokens (default: as many as are given)"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print what was written as JSON"},
         {.name = NULL},
@@ -36,8 +55,9 @@ static bool parse(int argc, char **argv, logits_options *o, int *code)
     const qn_cli_usage usage = {
         .command = "logits",
         .synopsis = "[-m FILE] --tokens IDS -o FILE [--all] [options]",
-        .about = "Runs the model over token ids and writes its logits: raw little-endian 32-bit floats, the vocabulary\n"
-                 "of the last position, or with --all [positions, vocabulary].",
+        .about =
+            "Runs the model over token ids and writes its logits: raw little-endian 32-bit floats, the vocabulary\n"
+            "of the last position, or with --all [positions, vocabulary].",
         .tables = {own, engine},
     };
     qn_cli_rest rest;

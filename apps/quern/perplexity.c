@@ -23,12 +23,26 @@ static bool parse(int argc, char **argv, perplexity_options *o, int *code)
 {
     *o = (perplexity_options){.window = 512};
     const qn_cli_option own[] = {
-        {.name = "file", .letter = 'f', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->file,
+        {.name = "file",
+         .letter = 'f',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &o->file,
          .help = "the text (-: standard input)"},
-        {.name = "model", .letter = 'm', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->model,
+        {.name = "model",
+         .letter = 'm',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &o->model,
          .help = "GGUF file (default: the built-in model)"},
-        {.name = "window", .letter = 'w', .kind = QN_CLI_U32, .argument = "N", .target = &o->window, .min = 2,
-         .max = UINT32_MAX, .help = "tokens of a piece, begin token included (512)"},
+        {.name = "window",
+         .letter = 'w',
+         .kind = QN_CLI_U32,
+         .argument = "N",
+         .target = &o->window,
+         .min = 2,
+         .max = UINT32_MAX,
+         .help = "tokens of a piece, begin token included (512)"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print JSON"},
         {.name = NULL},
     };
@@ -37,9 +51,10 @@ static bool parse(int argc, char **argv, perplexity_options *o, int *code)
     const qn_cli_usage usage = {
         .command = "perplexity",
         .synopsis = "-f FILE [-m FILE] [--window N] [options]",
-        .about = "Measures how well a model predicts a text. The text is tokenized whole, without special tokens, and\n"
-                 "cut into pieces of window - 1 tokens; each piece runs behind a begin token with an empty cache; every\n"
-                 "token of a piece counts, the first one included. perplexity = exp(mean of -log p).",
+        .about =
+            "Measures how well a model predicts a text. The text is tokenized whole, without special tokens, and\n"
+            "cut into pieces of window - 1 tokens; each piece runs behind a begin token with an empty cache; every\n"
+            "token of a piece counts, the first one included. perplexity = exp(mean of -log p).",
         .tables = {own, engine},
     };
     qn_cli_rest rest;
@@ -116,13 +131,14 @@ static qn_status run(const perplexity_options *o, qn_cli_model *m, const char *t
     const char *why = NULL;
     const qn_tokenizer *t = qn_model_tokenizer(m->model, &why);
     if (!t)
-        return qn_cli_fail(QN_ERR_UNSUPPORTED, "%s has no tokenizer that this version reads: %s", m->path, why ? why : "");
+        return qn_cli_fail(QN_ERR_UNSUPPORTED, "%s has no tokenizer that this version reads: %s", m->path,
+                           why ? why : "");
     if (qn_tokenizer_bos(t) < 0) return qn_cli_fail(QN_ERR_UNSUPPORTED, "%s names no begin token", m->path);
     int32_t *tokens = NULL;
     size_t n = 0;
     QN_CLI_TRY(qn_cli_encode(t, text, size, false, false, &tokens, &n));
-    qn_status s = n ? measure(o, m, tokens, n, qn_tokenizer_bos(t), r)
-                    : qn_cli_fail(QN_ERR_ARGUMENT, "%s is empty", o->file);
+    qn_status s =
+        n ? measure(o, m, tokens, n, qn_tokenizer_bos(t), r) : qn_cli_fail(QN_ERR_ARGUMENT, "%s is empty", o->file);
     free(tokens);
     return s;
 }

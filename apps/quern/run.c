@@ -17,19 +17,44 @@ static bool parse(int argc, char **argv, run_options *r, int *code)
 {
     *r = (run_options){.n = 200};
     const qn_cli_option own[] = {
-        {.name = "model", .letter = 'm', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &r->model,
+        {.name = "model",
+         .letter = 'm',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &r->model,
          .help = "GGUF file (default: the built-in model)"},
-        {.name = "prompt", .letter = 'p', .kind = QN_CLI_TEXT, .argument = "TEXT", .target = &r->prompt,
+        {.name = "prompt",
+         .letter = 'p',
+         .kind = QN_CLI_TEXT,
+         .argument = "TEXT",
+         .target = &r->prompt,
          .help = "the beginning of the text"},
-        {.name = "file", .letter = 'f', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &r->file,
+        {.name = "file",
+         .letter = 'f',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &r->file,
          .help = "read the beginning from a file; one newline at its end\nis left out"},
-        {.name = "tokens", .letter = 'n', .kind = QN_CLI_U32, .argument = "N", .target = &r->n,
+        {.name = "tokens",
+         .letter = 'n',
+         .kind = QN_CLI_U32,
+         .argument = "N",
+         .target = &r->n,
          .help = "generate at most N tokens (200; 0: until the text ends\nor the context is full)"},
-        {.name = "ctx", .letter = 'c', .kind = QN_CLI_U32, .argument = "N", .target = &r->ctx,
+        {.name = "ctx",
+         .letter = 'c',
+         .kind = QN_CLI_U32,
+         .argument = "N",
+         .target = &r->ctx,
          .help = "context in tokens (default: the model's own up to 4096,\nand what fits in --gpu-memory)"},
-        {.name = "special", .kind = QN_CLI_FLAG, .target = &r->special,
+        {.name = "special",
+         .kind = QN_CLI_FLAG,
+         .target = &r->special,
          .help = "read special tokens such as <|eot_id|> in the prompt"},
-        {.name = "stats", .kind = QN_CLI_FLAG, .target = &r->stats, .help = "print speed and memory on stderr at the end"},
+        {.name = "stats",
+         .kind = QN_CLI_FLAG,
+         .target = &r->stats,
+         .help = "print speed and memory on stderr at the end"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &r->json, .help = "--stats as one JSON object (on stderr)"},
         {.name = NULL},
     };
@@ -76,8 +101,8 @@ static qn_status encode_prompt(const run_options *r, const qn_cli_model *m, cons
     *tokenizer = qn_model_tokenizer(m->model, &why);
     if (!*tokenizer)
         return qn_cli_fail(QN_ERR_UNSUPPORTED,
-                           "%s has no tokenizer that this version reads: %s (quern logits runs it on token ids)", m->path,
-                           why ? why : "no reason given");
+                           "%s has no tokenizer that this version reads: %s (quern logits runs it on token ids)",
+                           m->path, why ? why : "no reason given");
     QN_CLI_TRY(qn_cli_encode(*tokenizer, text, size, qn_tokenizer_adds_bos(*tokenizer), r->special, tokens, n));
     if (*n == 0) return qn_cli_fail(QN_ERR_ARGUMENT, "the prompt is empty, and this model has no token to begin with");
     return qn_cli_ok();

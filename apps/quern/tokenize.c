@@ -16,15 +16,29 @@ typedef struct token_options {
 static bool parse_tokenize(int argc, char **argv, token_options *o, qn_cli_rest *rest, int *code)
 {
     const qn_cli_option own[] = {
-        {.name = "model", .letter = 'm', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->model,
+        {.name = "model",
+         .letter = 'm',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &o->model,
          .help = "GGUF file (default: the built-in model)"},
-        {.name = "file", .letter = 'f', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->file,
+        {.name = "file",
+         .letter = 'f',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &o->file,
          .help = "read the text from a file, byte for byte"},
         {.name = "bos", .kind = QN_CLI_FLAG, .target = &o->bos, .help = "put the file's begin token first"},
-        {.name = "special", .kind = QN_CLI_FLAG, .target = &o->special,
+        {.name = "special",
+         .kind = QN_CLI_FLAG,
+         .target = &o->special,
          .help = "read special tokens such as <|eot_id|> in the text"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print JSON: ids and the text of each"},
-        {.name = "device", .letter = 'd', .kind = QN_CLI_TEXT, .argument = "N|NAME", .target = &o->device,
+        {.name = "device",
+         .letter = 'd',
+         .kind = QN_CLI_TEXT,
+         .argument = "N|NAME",
+         .target = &o->device,
          .help = "accepted for uniformity: this command uses no GPU"},
         {.name = NULL},
     };
@@ -32,8 +46,9 @@ static bool parse_tokenize(int argc, char **argv, token_options *o, qn_cli_rest 
     const qn_cli_usage usage = {
         .command = "tokenize",
         .synopsis = "[-m FILE] [TEXT | -f FILE] [--bos] [--special] [--json]",
-        .about = "Prints the token ids of a text on one line. Without TEXT and -f the text is read from standard input,\n"
-                 "byte for byte (a newline at its end counts).",
+        .about =
+            "Prints the token ids of a text on one line. Without TEXT and -f the text is read from standard input,\n"
+            "byte for byte (a newline at its end counts).",
         .tables = {own},
         .max_rest = 1,
     };
@@ -105,10 +120,18 @@ int qn_cli_tokenize(int argc, char **argv)
 static bool parse_detokenize(int argc, char **argv, token_options *o, qn_cli_rest *rest, int *code)
 {
     const qn_cli_option own[] = {
-        {.name = "model", .letter = 'm', .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->model,
+        {.name = "model",
+         .letter = 'm',
+         .kind = QN_CLI_TEXT,
+         .argument = "FILE",
+         .target = &o->model,
          .help = "GGUF file (default: the built-in model)"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print JSON: the text, and its bytes in hex"},
-        {.name = "device", .letter = 'd', .kind = QN_CLI_TEXT, .argument = "N|NAME", .target = &o->device,
+        {.name = "device",
+         .letter = 'd',
+         .kind = QN_CLI_TEXT,
+         .argument = "N|NAME",
+         .target = &o->device,
          .help = "accepted for uniformity: this command uses no GPU"},
         {.name = NULL},
     };
@@ -116,8 +139,9 @@ static bool parse_detokenize(int argc, char **argv, token_options *o, qn_cli_res
     const qn_cli_usage usage = {
         .command = "detokenize",
         .synopsis = "[-m FILE] [ID...] [--json]",
-        .about = "Prints the bytes of token ids, nothing added. The ids, separated by spaces, commas or newlines, come\n"
-                 "from the arguments or else from standard input.",
+        .about =
+            "Prints the bytes of token ids, nothing added. The ids, separated by spaces, commas or newlines, come\n"
+            "from the arguments or else from standard input.",
         .tables = {own},
         .max_rest = -1,
     };

@@ -92,7 +92,7 @@ qn_status qn_buffer_read(qn_buffer *buffer, uint64_t offset, void *data, uint64_
     qn_encoder *encoder = NULL;
     qn_status s = qn_readback_create(gpu, size, "read", &readback);
     if (s.code == QN_OK) s = qn_encoder_create(gpu, 0, &encoder);
-    if (s.code == QN_OK) s = qn_encoder_begin(encoder, false);
+    if (s.code == QN_OK) s = qn_encoder_begin(encoder, QN_TIME_NOTHING);
     if (s.code == QN_OK) {
         qn_encoder_copy_readback(encoder, buffer, offset, readback, 0, size);
         s = qn_encoder_submit(encoder);

@@ -38,6 +38,11 @@ static qn_status lost_status(const qn_gpu *gpu)
                    gpu->info.name, gpu->lost_message[0] ? ": " : "", gpu->lost_message);
 }
 
+qn_status qn_gpu_check_lost(const qn_gpu *gpu)
+{
+    return atomic_load(&gpu->lost) ? lost_status(gpu) : qn_ok();
+}
+
 qn_status qn_gpu_check(qn_gpu *gpu)
 {
     if (atomic_load(&gpu->lost)) return lost_status(gpu);
@@ -213,6 +218,14 @@ static qn_status request_device(qn_gpu *gpu, bool baseline)
     return qn_ok();
 }
 
+/* Testing: smaller limits than the device's, in core WebGPU's proportion of buffer to binding. */
+static void cap_limits(qn_device_info *info, uint64_t max_binding_bytes)
+{
+    if (max_binding_bytes == 0 || max_binding_bytes >= info->max_binding_bytes) return;
+    info->max_binding_bytes = max_binding_bytes;
+    if (info->max_buffer_bytes > 2 * max_binding_bytes) info->max_buffer_bytes = 2 * max_binding_bytes;
+}
+
 static qn_status open_adapter(qn_gpu *gpu, const qn_gpu_options *options)
 {
     qn_adapter_list list;
@@ -225,6 +238,7 @@ static qn_status open_adapter(qn_gpu *gpu, const qn_gpu_options *options)
         gpu->instance = list.instance;
         wgpuInstanceAddRef(gpu->instance);
         qn_adapter_read(gpu->adapter, options->baseline, &gpu->info);
+        cap_limits(&gpu->info, options->max_binding_bytes);
         if (gpu->info.type == QN_ADAPTER_SOFTWARE && !options->device)
             qn_log_line(gpu->log, QN_LOG_WARNING, "no GPU found: using the software adapter %s", gpu->info.name);
         s = request_device(gpu, options->baseline);

@@ -12,13 +12,14 @@ struct qn_encoder {
     WGPUBuffer resolved;
     uint64_t resolved_size;
     qn_readback *times;
-    bool profile;
-    uint32_t n_timed; /* dispatches of the current or last profiled submission */
+    qn_timing timing;
+    uint32_t n_timed; /* dispatches (or the pass) of the current or last timed submission */
 };
 
 static uint32_t query_count(const qn_encoder *e)
 {
-    return e->gpu->info.timestamps_in_pass ? e->max_timestamps + 1 : e->max_timestamps * 2;
+    uint32_t n = e->gpu->info.timestamps_in_pass ? e->max_timestamps + 1 : e->max_timestamps * 2;
+    return n < 2 ? 2 : n;
 }
 
 static qn_status make_queries(qn_encoder *e)
@@ -83,14 +84,14 @@ static void close_pass(qn_encoder *e)
     e->pass = NULL;
 }
 
-qn_status qn_encoder_begin(qn_encoder *encoder, bool profile)
+qn_status qn_encoder_begin(qn_encoder *encoder, qn_timing timing)
 {
     qn_gpu *gpu = encoder->gpu;
     qn_encoder_abort(encoder);
     QN_TRY(qn_gpu_check(gpu));
-    if (profile && !encoder->queries)
+    if (timing && !encoder->queries)
         return qn_fail(QN_ERR_STATE, "this encoder was made without timestamps");
-    encoder->profile = profile;
+    encoder->timing = timing;
     encoder->n_timed = 0;
     WGPUCommandEncoderDescriptor desc = {.label = qn_view("quern")};
     encoder->encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
@@ -99,11 +100,17 @@ qn_status qn_encoder_begin(qn_encoder *encoder, bool profile)
     return qn_ok();
 }
 
+/* Marks between the dispatches of one pass; otherwise a pass has a mark at its start and one at its end. */
+static bool in_pass_marks(const qn_encoder *e)
+{
+    return e->gpu->info.timestamps_in_pass && e->timing == QN_TIME_DISPATCHES;
+}
+
 /* Marks the start of a dispatch: in one pass where the device can, else with a pass of its own. */
 static void begin_timed(qn_encoder *e)
 {
     uint32_t i = e->n_timed++;
-    if (e->gpu->info.timestamps_in_pass) {
+    if (in_pass_marks(e)) {
         if (!e->pass) open_pass(e, NULL);
         if (i == 0) qn_impl_pass_timestamp(e->pass, e->queries, 0);
         return;
@@ -117,7 +124,8 @@ static void begin_timed(qn_encoder *e)
 void qn_encoder_dispatch(qn_encoder *encoder, const qn_kernel *kernel, const qn_bindings *bindings,
                          uint32_t param_offset, const uint32_t grid[3])
 {
-    bool timed = encoder->profile && encoder->n_timed < encoder->max_timestamps;
+    bool room = encoder->timing == QN_TIME_PASS ? encoder->n_timed == 0 : encoder->n_timed < encoder->max_timestamps;
+    bool timed = encoder->timing && room;
     if (timed)
         begin_timed(encoder);
     else if (!encoder->pass)
@@ -125,7 +133,7 @@ void qn_encoder_dispatch(qn_encoder *encoder, const qn_kernel *kernel, const qn_
     wgpuComputePassEncoderSetPipeline(encoder->pass, kernel->pipeline);
     wgpuComputePassEncoderSetBindGroup(encoder->pass, 0, bindings->handle, 1, &param_offset);
     wgpuComputePassEncoderDispatchWorkgroups(encoder->pass, grid[0], grid[1], grid[2]);
-    if (timed && encoder->gpu->info.timestamps_in_pass)
+    if (timed && in_pass_marks(encoder))
         qn_impl_pass_timestamp(encoder->pass, encoder->queries, encoder->n_timed);
 }
 
@@ -147,8 +155,8 @@ qn_status qn_encoder_submit(qn_encoder *encoder)
 {
     qn_gpu *gpu = encoder->gpu;
     close_pass(encoder);
-    if (encoder->profile && encoder->n_timed) {
-        uint32_t n = gpu->info.timestamps_in_pass ? encoder->n_timed + 1 : encoder->n_timed * 2;
+    if (encoder->timing && encoder->n_timed) {
+        uint32_t n = in_pass_marks(encoder) ? encoder->n_timed + 1 : encoder->n_timed * 2;
         wgpuCommandEncoderResolveQuerySet(encoder->encoder, encoder->queries, 0, n, encoder->resolved, 0);
         wgpuCommandEncoderCopyBufferToBuffer(encoder->encoder, encoder->resolved, 0, encoder->times->handle, 0,
                                              (uint64_t)n * 8);
@@ -181,8 +189,8 @@ void qn_encoder_abort(qn_encoder *encoder)
 qn_status qn_encoder_timestamps(qn_encoder *encoder, double *ns, uint32_t capacity, uint32_t *n)
 {
     *n = 0;
-    if (!encoder->profile || encoder->n_timed == 0) return qn_ok();
-    bool in_pass = encoder->gpu->info.timestamps_in_pass;
+    if (!encoder->timing || encoder->n_timed == 0) return qn_ok();
+    bool in_pass = in_pass_marks(encoder);
     uint64_t marks = in_pass ? encoder->n_timed + 1 : encoder->n_timed * 2;
     QN_TRY(qn_readback_start(encoder->times, marks * 8));
     QN_TRY(qn_gpu_poll(encoder->gpu, true));

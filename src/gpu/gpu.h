@@ -26,6 +26,7 @@ typedef struct qn_gpu_options {
     bool baseline;
     uint64_t memory_limit;  /* 0: none                              */
     uint64_t fail_after;    /* injected out-of-memory; 0: never     */
+    uint64_t max_binding_bytes; /* as qn_engine_options.max_binding_bytes */
     const char *dump_shaders; /* folder, or NULL                    */
 } qn_gpu_options;
 
@@ -37,6 +38,8 @@ uint64_t qn_gpu_bytes(const qn_gpu *gpu, uint64_t *peak);
 uint64_t qn_gpu_memory_limit(const qn_gpu *gpu); /* 0: none */
 /* Lets callbacks run; wait: until all submitted work is done. Reports a lost device. */
 qn_status qn_gpu_poll(qn_gpu *gpu, bool wait);
+/* QN_ERR_DEVICE_LOST once the device is lost. */
+qn_status qn_gpu_check_lost(const qn_gpu *gpu);
 void qn_gpu_lose(qn_gpu *gpu);
 /* WGSL lines that enable subgroup operations, in this implementation's dialect. */
 const char *qn_gpu_wgsl_enable_subgroups(void);
@@ -95,8 +98,10 @@ void qn_bindings_free(qn_bindings *bindings);
 /* max_timestamps: dispatches that one profiled submission can time (0: none). */
 qn_status qn_encoder_create(qn_gpu *gpu, uint32_t max_timestamps, qn_encoder **encoder);
 void qn_encoder_free(qn_encoder *encoder);
-/* Begins a submission with one compute pass. profile: time every dispatch. */
-qn_status qn_encoder_begin(qn_encoder *encoder, bool profile);
+typedef enum qn_timing { QN_TIME_NOTHING = 0, QN_TIME_DISPATCHES, QN_TIME_PASS } qn_timing;
+
+/* Begins a submission with one compute pass. */
+qn_status qn_encoder_begin(qn_encoder *encoder, qn_timing timing);
 void qn_encoder_dispatch(qn_encoder *encoder, const qn_kernel *kernel, const qn_bindings *bindings,
                          uint32_t param_offset, const uint32_t grid[3]);
 /* Ends the pass and copies (multiples of 4). Copies come after all dispatches. */
@@ -106,10 +111,18 @@ void qn_encoder_copy_readback(qn_encoder *encoder, qn_buffer *src, uint64_t src_
                               uint64_t dst_offset, uint64_t size);
 /* Finishes and submits once; on an error nothing was submitted. */
 qn_status qn_encoder_submit(qn_encoder *encoder);
+/* *done: the GPU has finished the last submission. Never blocks. */
+qn_status qn_encoder_poll(qn_encoder *encoder, bool *done);
+/* Passes and submits of this encoder so far. */
+typedef struct qn_encoder_counts {
+    uint32_t passes, submits;
+} qn_encoder_counts;
+qn_encoder_counts qn_encoder_get_counts(const qn_encoder *encoder);
 /* Abandons what was recorded since begin. */
 void qn_encoder_abort(qn_encoder *encoder);
 #ifndef QN_NO_BLOCKING
-/* Nanoseconds of GPU time of each dispatch of the last profiled submission (waits for it). *n: dispatches timed. */
+/* Nanoseconds of GPU time of the last timed submission (waits for it): of each dispatch, or one of the pass. *n:
+ * how many. */
 qn_status qn_encoder_timestamps(qn_encoder *encoder, double *ns, uint32_t capacity, uint32_t *n);
 #endif
 
@@ -121,7 +134,7 @@ void qn_readback_free(qn_readback *readback);
 qn_status qn_readback_start(qn_readback *readback, uint64_t size);
 /* *data is NULL until the bytes are there; then valid until qn_readback_release. */
 qn_status qn_readback_poll(qn_readback *readback, const void **data);
-/* Must be called before the next copy into it. */
+/* Must be called before the next copy into it; also ends a mapping that is still under way. */
 void qn_readback_release(qn_readback *readback);
 
 /* ---- upload ---------------------------------------------------------------------------------- */

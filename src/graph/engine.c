@@ -30,6 +30,7 @@ static qn_status open_engine(qn_engine *e, const qn_engine_options *o)
         .baseline = o->baseline,
         .memory_limit = o->gpu_memory,
         .fail_after = o->fail_allocation_after,
+        .max_binding_bytes = o->max_binding_bytes,
         .dump_shaders = e->dump_shaders,
     };
     QN_TRY(qn_gpu_open(e->allocator, &e->log, &gpu, &e->gpu));

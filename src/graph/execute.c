@@ -222,7 +222,7 @@ static qn_status submit(qn_graph *g)
 {
     QN_TRY(plan_changed(g));
     QN_TRY(upload_params(g));
-    QN_TRY(qn_encoder_begin(g->encoder, g->profile));
+    QN_TRY(qn_encoder_begin(g->encoder, (qn_timing)g->profile));
     encode_dispatches(g);
     uint64_t bytes = encode_readback(g);
     QN_TRY(qn_encoder_submit(g->encoder));
@@ -305,6 +305,21 @@ qn_status qn_graph_write_state(qn_graph *g, qn_value state, const void *data)
 }
 
 #ifndef QN_NO_BLOCKING
+static qn_status take_timings(qn_graph *g)
+{
+    uint32_t n = 0, at = 0;
+    QN_TRY(qn_encoder_timestamps(g->encoder, g->times, g->n_slots, &n));
+    g->gpu_ns = 0;
+    for (uint32_t i = 0; i < n; i++) g->gpu_ns += g->times[i];
+    if (g->profile == QN_PROFILE_TOTAL) return qn_ok();
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const qn_node_state *node = qn_graph_node(g, i);
+        for (uint32_t k = 0; k < node->n_live; k++, at++)
+            g->slots[node->first_slot + k].gpu_ns = at < n ? g->times[at] : 0.0;
+    }
+    return qn_ok();
+}
+
 qn_status qn_graph_execute(qn_graph *g)
 {
     QN_TRY(qn_graph_submit(g));
@@ -313,15 +328,7 @@ qn_status qn_graph_execute(qn_graph *g)
         QN_TRY(qn_gpu_poll(g->engine->gpu, true));
         QN_TRY(qn_graph_poll(g, &done));
     }
-    if (!g->profile) return qn_ok();
-    uint32_t n = 0, at = 0;
-    QN_TRY(qn_encoder_timestamps(g->encoder, g->times, g->n_slots, &n));
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        const qn_node_state *node = qn_graph_node(g, i);
-        for (uint32_t k = 0; k < node->n_live; k++, at++)
-            g->slots[node->first_slot + k].gpu_ns = at < n ? g->times[at] : 0.0;
-    }
-    return qn_ok();
+    return g->profile ? take_timings(g) : qn_ok();
 }
 
 qn_status qn_graph_read_state(qn_graph *g, qn_value state, void *data)

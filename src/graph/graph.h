@@ -91,7 +91,9 @@ struct qn_graph {
     qn_readback *readback;
     const uint8_t *readback_data; /* of the last finished submit */
     uint64_t readback_bytes;      /* of the last submit          */
-    bool in_flight, profile, has_timestamps;
+    bool in_flight, has_timestamps;
+    qn_profile profile;
+    double gpu_ns;
     uint32_t dirty_low, dirty_high; /* slots planned but not uploaded yet */
     double *times;                /* [n_slots] when profiling    */
     qn_execute_counts counts;

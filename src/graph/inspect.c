@@ -30,10 +30,10 @@ qn_trace qn_graph_dispatch(const qn_graph *g, size_t index)
     return (qn_trace){.kernel = "", .op = "", .node = ""};
 }
 
-qn_status qn_graph_set_profile(qn_graph *g, bool on)
+qn_status qn_graph_set_profile(qn_graph *g, qn_profile profile)
 {
     if (!g->built) return qn_fail(QN_ERR_STATE, "the graph is not built yet");
-    if (on && !g->has_timestamps) {
+    if (profile && !g->has_timestamps) {
         qn_encoder *timed = NULL;
         QN_TRY(qn_encoder_create(g->engine->gpu, g->n_slots, &timed));
         void *p;
@@ -47,8 +47,13 @@ qn_status qn_graph_set_profile(qn_graph *g, bool on)
         g->times = p;
         g->has_timestamps = true;
     }
-    g->profile = on;
+    g->profile = profile;
     return qn_ok();
+}
+
+double qn_graph_gpu_ns(const qn_graph *g)
+{
+    return g->gpu_ns;
 }
 
 qn_memory_table qn_graph_memory(const qn_graph *g)

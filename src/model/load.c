@@ -4,9 +4,15 @@
 #include "model/model.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
-enum { SLOT_BYTES = 8 << 20, N_SLOTS = 4 };
+enum {
+    SLOT_BYTES = 8 << 20, /* of staging: also the weights that one step loads */
+    SMALL_SLOT = 1 << 20, /* where memory is short, slots shrink to this before they become fewer */
+    N_SLOTS = 4,
+    SLOT_SPARE = 1024, /* for the alignment of the sections in a slot */
+};
 
 struct qn_loader {
     const qn_allocator *allocator;
@@ -21,6 +27,9 @@ struct qn_loader {
     uint64_t row;           /* its next row (or element)  */
     uint64_t done, total;   /* bytes of the file          */
     qn_upload *upload;
+    bool finished;      /* the model was handed out                     */
+    bool source_failed; /* in this step: may succeed when tried again   */
+    qn_status failed;   /* the first failure of another kind: final     */
 };
 
 /* ---- model ----------------------------------------------------------------------------------- */
@@ -74,6 +83,7 @@ qn_status qn_loader_open(qn_engine *engine, const qn_source *source, const qn_mo
     l->allocator = engine->allocator;
     l->engine = engine;
     l->source = *source;
+    l->failed = qn_ok();
     if (options) l->options = *options;
     qn_status s = qn_gguf_reader_open(l->allocator, &l->source, &l->reader);
     if (s.code != QN_OK) {
@@ -95,6 +105,16 @@ void qn_loader_close(qn_loader *loader)
     qn_free(loader->allocator, loader);
 }
 
+/* size bytes of the file, or NULL: then *pending or *s says why. */
+static const void *read_source(qn_loader *l, uint64_t offset, uint64_t size, bool *pending, qn_status *s)
+{
+    *s = qn_ok();
+    const void *data = l->source.read(l->source.user, offset, (size_t)size, pending, s);
+    l->source_failed = s->code != QN_OK;
+    if (!data && s->code == QN_OK) *pending = true;
+    return s->code == QN_OK ? data : NULL;
+}
+
 /* Factors by which RoPE's frequencies are divided: rope_freqs.weight, times the linear scale. */
 static qn_status read_freq_factors(qn_loader *l, bool *pending)
 {
@@ -102,19 +122,19 @@ static qn_status read_freq_factors(qn_loader *l, bool *pending)
     uint32_t half = m->hparams.head_dim / 2;
     const qn_gguf_tensor *t = qn_gguf_find_tensor(l->gguf, "rope_freqs.weight");
     if ((!t && m->hparams.rope_scale == 1.0) || m->freq_factors) return qn_ok();
-    if (t && (t->type != QN_GGML_F32 || t->dims[0] != half || t->dims[1] != 1))
-        return qn_fail(QN_ERR_FORMAT, "tensor rope_freqs.weight is not f32 [%u]", half);
-    const float *factors = NULL;
+    const uint8_t *factors = NULL; /* at any address */
     qn_status s = qn_ok();
-    if (t && !(factors = l->source.read(l->source.user, t->offset, half * sizeof(float), pending, &s))) return s;
+    if (t && !(factors = read_source(l, t->offset, half * sizeof(float), pending, &s))) return s;
     void *p;
     QN_TRY(qn_alloc(m->allocator, half, sizeof(float), "rope factors", &p));
     m->freq_factors = p;
     for (uint32_t i = 0; i < half; i++) {
         float factor = 1.0f;
-        if (factors) memcpy(&factor, factors + i, sizeof factor);
-        if (!(factor > 0)) return qn_fail(QN_ERR_FORMAT, "tensor rope_freqs.weight: element %u is not positive", i);
-        m->freq_factors[i] = (float)(factor * m->hparams.rope_scale);
+        if (factors) memcpy(&factor, factors + i * sizeof factor, sizeof factor);
+        m->freq_factors[i] = (float)((double)factor * m->hparams.rope_scale);
+        if (!(m->freq_factors[i] > 0) || !isfinite(m->freq_factors[i]))
+            return qn_fail(QN_ERR_FORMAT, "tensor rope_freqs.weight: element %u is %g, not a usable factor", i,
+                           (double)factor);
     }
     return qn_ok();
 }
@@ -131,18 +151,27 @@ static qn_status check_memory(const qn_loader *l)
     return qn_ok();
 }
 
-/* One row block of every tensor must fit a staging slot. */
-static uint64_t slot_bytes(const qn_loader *l)
+/* Staging: slots of up to SLOT_BYTES, no larger than the largest tensor, and smaller and fewer where gpu_memory leaves
+ * little room beside the weights. A row block of every matrix fits a slot. */
+static qn_status make_staging(qn_loader *l)
 {
-    uint64_t bytes = SLOT_BYTES;
+    uint64_t largest = 0, block = SLOT_SPARE;
     for (size_t i = 0; i < l->n_tensors; i++) {
         const qn_weight *w = l->tensors[i].weight;
+        if (qn_weight_bytes(w) > largest) largest = qn_weight_bytes(w);
         if (!w->matrix) continue;
-        qn_pack_size block = qn_pack_bytes(&w->format, QN_PACK_ROWS, w->shape.dim[1]);
-        uint64_t need = block.data_bytes + block.scale_bytes + block.min_bytes + 1024;
-        if (need > bytes) bytes = need;
+        qn_pack_size size = qn_pack_bytes(&w->format, QN_PACK_ROWS, w->shape.dim[1]);
+        uint64_t need = size.data_bytes + size.scale_bytes + size.min_bytes + SLOT_SPARE;
+        if (need > block) block = need;
     }
-    return bytes;
+    uint64_t slot = largest + SLOT_SPARE < SLOT_BYTES ? largest + SLOT_SPARE : SLOT_BYTES;
+    uint64_t limit = qn_gpu_memory_limit(l->engine->gpu), held = qn_gpu_bytes(l->engine->gpu, NULL);
+    uint64_t room = limit ? limit - held : UINT64_MAX;
+    uint32_t n_slots = N_SLOTS;
+    while (slot > SMALL_SLOT && slot * n_slots > room) slot /= 2;
+    while (n_slots > 1 && slot * n_slots > room) n_slots--;
+    if (slot > room) slot = room / 256 * 256;
+    return qn_upload_create(l->engine->gpu, slot > block ? slot : block, n_slots, &l->upload);
 }
 
 static qn_status prepare(qn_loader *l)
@@ -158,7 +187,7 @@ static qn_status prepare(qn_loader *l)
         l->total += l->tensors[i].source->size;
         QN_TRY(qn_weight_allocate(l->tensors[i].weight, gpu));
     }
-    return qn_upload_create(gpu, slot_bytes(l), N_SLOTS, &l->upload);
+    return make_staging(l);
 }
 
 /* ---- chunks ---------------------------------------------------------------------------------- */
@@ -172,13 +201,12 @@ static qn_status load_rows(qn_loader *l, const qn_model_tensor *t, void *slot, b
     while (l->row >= part->row0 + (uint64_t)part->n_rows) part++;
     qn_pack_size block = qn_pack_bytes(&w->format, QN_PACK_ROWS, w->shape.dim[1]);
     uint64_t per_block = block.data_bytes + block.scale_bytes + block.min_bytes;
-    uint64_t fit = (qn_upload_slot_bytes(l->upload) - 1024) / per_block * QN_PACK_ROWS;
+    uint64_t fit = (qn_upload_slot_bytes(l->upload) - SLOT_SPARE) / per_block * QN_PACK_ROWS;
     uint64_t left = part->row0 + (uint64_t)part->n_rows - l->row;
     uint32_t rows = (uint32_t)(left < fit ? left : fit);
     uint64_t row_bytes = t->source->size / w->shape.dim[0], n_blocks = qn_div_up_u64(rows, QN_PACK_ROWS);
-    qn_status s = qn_ok();
-    const void *src =
-        l->source.read(l->source.user, t->source->offset + l->row * row_bytes, (size_t)(rows * row_bytes), pending, &s);
+    qn_status s;
+    const void *src = read_source(l, t->source->offset + l->row * row_bytes, rows * row_bytes, pending, &s);
     if (!src) return s;
     uint64_t scales_at = qn_round_up_u64(n_blocks * block.data_bytes, 256);
     uint64_t mins_at = qn_round_up_u64(scales_at + n_blocks * block.scale_bytes, 256);
@@ -208,9 +236,8 @@ static qn_status load_elements(qn_loader *l, const qn_model_tensor *t, void *slo
     uint64_t total = t->weight->shape.dim[0], fit = qn_upload_slot_bytes(l->upload) / 4;
     uint64_t n = total - l->row < fit ? total - l->row : fit;
     uint64_t size = type->block_bytes; /* of one element: plain tensors are not blocked */
-    qn_status s = qn_ok();
-    const void *src =
-        l->source.read(l->source.user, t->source->offset + l->row * size, (size_t)(n * size), pending, &s);
+    qn_status s;
+    const void *src = read_source(l, t->source->offset + l->row * size, n * size, pending, &s);
     if (!src) return s;
     qn_quant_to_f32(type, src, n, slot);
     qn_upload_copy copy = {0, t->weight->parts[0].buffer, l->row * 4, n * 4};
@@ -240,11 +267,8 @@ static qn_status load_chunk(qn_loader *l, bool *pending)
 /* One bounded piece of work; *pending when nothing could be done before the GPU or the source moves on. */
 static qn_status step(qn_loader *l, qn_model **model, bool *pending)
 {
-    *model = NULL;
-    if (!l->gguf) {
-        QN_TRY(qn_gguf_reader_step(l->reader, &l->gguf));
-        return qn_ok();
-    }
+    if (l->finished) return qn_fail(QN_ERR_STATE, "the model is loaded already");
+    if (!l->gguf) return qn_gguf_reader_step(l->reader, &l->gguf);
     if (!l->model) return prepare(l);
     if (l->at < l->n_tensors) {
         if (l->at == 0 && l->row == 0) QN_TRY(read_freq_factors(l, pending));
@@ -256,13 +280,25 @@ static qn_status step(qn_loader *l, qn_model **model, bool *pending)
     }
     *model = l->model;
     l->model = NULL;
+    l->finished = true;
     return qn_ok();
+}
+
+static qn_status step_once(qn_loader *l, qn_model **model, bool *pending)
+{
+    *model = NULL;
+    QN_TRY(l->failed);
+    l->source_failed = false;
+    qn_status s = step(l, model, pending);
+    /* While the header is read, the reader itself knows which failures are final. */
+    if (s.code != QN_OK && !l->source_failed && l->gguf) l->failed = s;
+    return s;
 }
 
 qn_status qn_loader_step(qn_loader *loader, qn_model **model)
 {
     bool pending = false;
-    return step(loader, model, &pending);
+    return step_once(loader, model, &pending);
 }
 
 #ifndef QN_NO_BLOCKING
@@ -276,7 +312,7 @@ qn_status qn_model_open(qn_engine *engine, const char *path, const qn_model_opti
     qn_status s = qn_loader_open(engine, &source, options, &loader);
     while (s.code == QN_OK && !*model) {
         bool pending = false;
-        s = step(loader, model, &pending);
+        s = step_once(loader, model, &pending);
         if (s.code == QN_OK && pending) s = qn_gpu_poll(engine->gpu, true);
     }
     qn_loader_close(loader);

@@ -16,6 +16,9 @@ static void copy_text(qn_gguf_string s, char *out, size_t capacity)
 
 /* ---- hyper-parameters ------------------------------------------------------------------------ */
 
+/* No file may ask for more, so that products stay within 32 bits; real models stay far below. */
+enum { MAX_EMBD = 1 << 20, MAX_FF = 1 << 24, MAX_LAYERS = 1024, MAX_HEADS = 65536, MAX_HEAD_DIM = 65536 };
+
 typedef struct reader {
     const qn_gguf *gguf;
     const char *architecture;
@@ -55,25 +58,31 @@ static qn_status read_positive(const reader *r, const char *key, double fallback
     return qn_ok();
 }
 
+/* As llama.cpp reads it: a factor without a type is linear scaling, and so is scale_linear of old files. */
 static qn_status read_rope_scaling(const reader *r, qn_hparams *h)
 {
     h->rope_scale = 1.0;
     qn_gguf_string type;
-    if (!qn_gguf_str(find(r, "rope.scaling.type"), &type)) return qn_ok();
-    char text[32];
-    copy_text(type, text, sizeof text);
+    char text[32] = "linear";
+    if (qn_gguf_str(find(r, "rope.scaling.type"), &type)) copy_text(type, text, sizeof text);
     if (strcmp(text, "none") == 0 || strcmp(text, "llama3") == 0) return qn_ok(); /* llama3: in rope_freqs.weight */
-    if (strcmp(text, "linear") == 0) return read_positive(r, "rope.scaling.factor", 1.0, &h->rope_scale);
+    if (strcmp(text, "linear") == 0) {
+        QN_TRY(read_positive(r, "rope.scale_linear", 1.0, &h->rope_scale));
+        return read_positive(r, "rope.scaling.factor", h->rope_scale, &h->rope_scale);
+    }
     return qn_fail(QN_ERR_UNSUPPORTED, "RoPE scaling \"%s\" is not supported (none, linear and llama3 are)", text);
 }
 
 static qn_status check_heads(const reader *r, qn_hparams *h)
 {
+    if ((uint64_t)h->n_heads * h->head_dim > MAX_EMBD)
+        return qn_fail(QN_ERR_FORMAT, "%u heads of %u elements are too many (the limit is %d elements)", h->n_heads,
+                       h->head_dim, MAX_EMBD);
     if (h->n_heads % h->n_kv_heads)
         return qn_fail(QN_ERR_FORMAT, "%u query heads are not a multiple of %u key/value heads", h->n_heads, h->n_kv_heads);
     uint32_t value_dim, rope_dim;
-    QN_TRY(read_u32(r, "attention.value_length", h->head_dim, 65536, &value_dim));
-    QN_TRY(read_u32(r, "rope.dimension_count", h->head_dim, 65536, &rope_dim));
+    QN_TRY(read_u32(r, "attention.value_length", h->head_dim, MAX_HEAD_DIM, &value_dim));
+    QN_TRY(read_u32(r, "rope.dimension_count", h->head_dim, MAX_HEAD_DIM, &rope_dim));
     if (value_dim != h->head_dim)
         return qn_fail(QN_ERR_UNSUPPORTED, "keys of %u and values of %u elements a head differ", h->head_dim, value_dim);
     if (rope_dim != h->head_dim)
@@ -91,15 +100,15 @@ static qn_status read_hparams(const qn_gguf *gguf, const char *architecture, qn_
         return qn_fail(QN_ERR_FORMAT, "tensor token_embd.weight is missing or not a matrix");
     h->n_vocab = (uint32_t)embd->dims[1];
     QN_TRY(read_u32(&r, "context_length", 0, INT32_MAX, &h->n_ctx_train));
-    QN_TRY(read_u32(&r, "embedding_length", 0, 1u << 20, &h->n_embd));
-    QN_TRY(read_u32(&r, "block_count", 0, 4096, &h->n_layers));
-    QN_TRY(read_u32(&r, "attention.head_count", 0, 65536, &h->n_heads));
-    QN_TRY(read_u32(&r, "attention.head_count_kv", h->n_heads, 65536, &h->n_kv_heads));
-    QN_TRY(read_u32(&r, "feed_forward_length", 0, 1u << 24, &h->n_ff));
+    QN_TRY(read_u32(&r, "embedding_length", 0, MAX_EMBD, &h->n_embd));
+    QN_TRY(read_u32(&r, "block_count", 0, MAX_LAYERS, &h->n_layers));
+    QN_TRY(read_u32(&r, "attention.head_count", 0, MAX_HEADS, &h->n_heads));
+    QN_TRY(read_u32(&r, "attention.head_count_kv", h->n_heads, MAX_HEADS, &h->n_kv_heads));
+    QN_TRY(read_u32(&r, "feed_forward_length", 0, MAX_FF, &h->n_ff));
     uint32_t head_dim = h->n_embd / h->n_heads;
     if (!find(&r, "attention.key_length") && (head_dim == 0 || h->n_embd % h->n_heads))
         return qn_fail(QN_ERR_FORMAT, "embedding length %u is not a multiple of %u heads", h->n_embd, h->n_heads);
-    QN_TRY(read_u32(&r, "attention.key_length", head_dim, 65536, &h->head_dim));
+    QN_TRY(read_u32(&r, "attention.key_length", head_dim, MAX_HEAD_DIM, &h->head_dim));
     double eps;
     QN_TRY(read_positive(&r, "attention.layer_norm_rms_epsilon", 1e-5, &eps));
     h->rms_eps = (float)eps;

@@ -33,7 +33,7 @@ static qn_status check_tensor(const qn_gguf_tensor *t, const char *name, bool ma
                        (unsigned long long)t->dims[0], (unsigned long long)t->dims[1], (unsigned long long)t->dims[2],
                        (unsigned long long)t->dims[3], k, matrix ? n : 1);
     if (!matrix && t->type != QN_GGML_F32 && t->type != QN_GGML_F16 && t->type != QN_GGML_BF16)
-        return qn_fail(QN_ERR_UNSUPPORTED, "tensor %s: a norm of type %s is not supported", name, type->name);
+        return qn_fail(QN_ERR_UNSUPPORTED, "tensor %s: a vector of type %s is not supported", name, type->name);
     return qn_ok();
 }
 
@@ -87,6 +87,17 @@ static qn_status check_unused(const describer *d)
     return qn_ok();
 }
 
+static qn_status check_rope_freqs(const describer *d)
+{
+    uint32_t half = d->model->hparams.head_dim / 2;
+    const qn_gguf_tensor *t = qn_gguf_find_tensor(d->gguf, "rope_freqs.weight");
+    if (!t) return qn_ok();
+    QN_TRY(check_tensor(t, "rope_freqs.weight", false, 0, half));
+    const qn_quant_type *type = qn_quant_find(t->type);
+    if (t->type == QN_GGML_F32) return qn_ok();
+    return qn_fail(QN_ERR_UNSUPPORTED, "tensor rope_freqs.weight: type %s is not supported (F32 is)", type->name);
+}
+
 static qn_status describe_all(describer *d)
 {
     qn_model *m = d->model;
@@ -99,6 +110,7 @@ static qn_status describe_all(describer *d)
         m->output = m->token_embd;
     else
         QN_TRY(take(d, "output.weight", &embd, &m->output));
+    QN_TRY(check_rope_freqs(d));
     return check_unused(d);
 }
 

@@ -10,6 +10,9 @@ static const uint64_t scratch_cap = 128u << 20;
 
 enum { FEW_ROWS = 4 }; /* up to here a call counts as decode */
 
+/* SOFTWARE_CTX of a row: the longest cache for which a software device can run it (none: any). Mesa's software driver
+ * silently leaves a shader invocation after 65,535 loop iterations in all, and these rows loop over the context. */
+
 static const qn_kernel_row qk_rows[] = {
     {.name = "sdpa.qk_few",
      .source = "attention_qk_tile",
@@ -36,7 +39,7 @@ static const qn_kernel_row qk_rows[] = {
      .with = {"attention", "attention_qk"},
      .entry = "qk_each",
      .access = "rrw",
-     .workgroup = {32, 1, 1},
+     .workgroup = {16, 1, 1},
      .consts = {{"TILE_T", 4}, {"TILE_X", 64}},
      .spec = {"D4"},
      .preferred = QN_ROW_SOFTWARE},
@@ -49,7 +52,7 @@ static const qn_kernel_row softmax_rows[] = {
      .entry = "softmax_row",
      .access = "w",
      .workgroup = {128, 1, 1},
-     .consts = {{"TILE_T", 1}, {"TILE_X", 1}, {"D4", 1}},
+     .consts = {{"TILE_T", 1}, {"TILE_X", 1}, {"D4", 1}, {"SOFTWARE_CTX", 2700000}},
      .preferred = QN_ROW_GPU},
     {.name = "sdpa.softmax_each",
      .source = "attention_softmax",
@@ -57,7 +60,7 @@ static const qn_kernel_row softmax_rows[] = {
      .entry = "softmax_each",
      .access = "w",
      .workgroup = {8, 1, 1},
-     .consts = {{"TILE_T", 8}, {"TILE_X", 1}, {"D4", 1}},
+     .consts = {{"TILE_T", 8}, {"TILE_X", 1}, {"D4", 1}, {"SOFTWARE_CTX", 21000}},
      .preferred = QN_ROW_SOFTWARE},
 };
 
@@ -68,7 +71,7 @@ static const qn_kernel_row av_rows[] = {
      .entry = "av_split",
      .access = "rrw",
      .workgroup = {4, 64, 1},
-     .consts = {{"TILE_T", 4}, {"TILE_X", 4}},
+     .consts = {{"TILE_T", 4}, {"TILE_X", 4}, {"SOFTWARE_CTX", 4000000}},
      .spec = {"D4"},
      .preferred = QN_ROW_GPU,
      .max_rows = FEW_ROWS},
@@ -78,7 +81,7 @@ static const qn_kernel_row av_rows[] = {
      .entry = "av_tile",
      .access = "rrw",
      .workgroup = {16, 16, 1},
-     .consts = {{"TILE_T", 64}, {"TILE_X", 16}, {"CHUNK", 16}},
+     .consts = {{"TILE_T", 64}, {"TILE_X", 16}, {"CHUNK", 16}, {"SOFTWARE_CTX", 200000}},
      .spec = {"D4"},
      .preferred = QN_ROW_GPU,
      .min_rows = FEW_ROWS + 1},
@@ -88,7 +91,7 @@ static const qn_kernel_row av_rows[] = {
      .entry = "av",
      .access = "rrw",
      .workgroup = {8, 1, 1},
-     .consts = {{"TILE_T", 4}, {"TILE_X", 8}},
+     .consts = {{"TILE_T", 4}, {"TILE_X", 16}, {"SOFTWARE_CTX", 262000}},
      .spec = {"D4"},
      .preferred = QN_ROW_SOFTWARE},
     {.name = "sdpa.av_plain",
@@ -97,7 +100,7 @@ static const qn_kernel_row av_rows[] = {
      .entry = "av_plain",
      .access = "rrw",
      .workgroup = {64, 1, 1},
-     .consts = {{"TILE_T", 1}, {"TILE_X", 16}},
+     .consts = {{"TILE_T", 1}, {"TILE_X", 16}, {"SOFTWARE_CTX", 65000}},
      .spec = {"D4"},
      .never_preferred = true},
 };
@@ -178,6 +181,18 @@ static qn_status add_step(qn_plan *p, const qn_sdpa_shape *shape, const qn_sdpa_
     return qn_grid_1d(p, d, qn_sdpa_workgroups(shape, live, round, w, step, row));
 }
 
+/* The rows of a table that can compute this node: a matter of the cache's length, never of the live context. */
+static uint64_t usable_rows(const qn_plan *p, const qn_kernel_table *table, uint32_t cache_rows)
+{
+    uint64_t mask = 0;
+    for (uint32_t i = 0; i < table->n_rows; i++) {
+        uint32_t longest = qn_row_const(&table->rows[i], "SOFTWARE_CTX");
+        if (p->device->type == QN_ADAPTER_SOFTWARE && longest != 0 && cache_rows > longest) continue;
+        mask |= UINT64_C(1) << i;
+    }
+    return mask;
+}
+
 /* All dispatches of one live call. */
 static qn_status add_call(qn_plan *p, const qn_sdpa_shape *shape, uint32_t seq, uint32_t pos)
 {
@@ -188,8 +203,11 @@ static qn_status add_call(qn_plan *p, const qn_sdpa_shape *shape, uint32_t seq, 
     };
     const qn_kernel_row *rows[3];
     for (int i = 0; i < 3; i++) {
-        rows[i] = qn_plan_pick(p, tables[i], UINT64_MAX, seq);
-        if (!rows[i]) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel for this device");
+        uint32_t cache_rows = shape->windows.cache_rows;
+        rows[i] = qn_plan_pick(p, tables[i], usable_rows(p, tables[i], cache_rows), seq);
+        if (!rows[i])
+            return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel of this device serves a cache of %u rows",
+                                cache_rows);
     }
     qn_sdpa_live live;
     qn_status s = qn_sdpa_live_make(shape, seq, pos, &live);

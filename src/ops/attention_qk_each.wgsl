@@ -1,5 +1,6 @@
-// attention_qk_each.wgsl - one invocation makes 4 queries x 2 columns (c, c + WG_X), without shared memory: for software
-// devices, where barriers are dear and the lanes of a wave are neighbouring columns. TILE_T = 4, TILE_X = 2 * WG_X.
+// attention_qk_each.wgsl - one invocation makes 4 queries x 4 columns (WG_X apart), without shared memory: for software
+// devices, where barriers are dear, every load costs a step per lane, and the lanes of a wave are neighbouring columns.
+// TILE_T = 4, TILE_X = 4 * WG_X.
 
 @compute @workgroup_size(WG_X)
 fn qk_each(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
@@ -9,29 +10,39 @@ fn qk_each(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups)
     if (!tile.live || p.c0 + tile.x0 >= visible(last)) {
         return;
     }
-    let ca = p.c0 + tile.x0 + local.x;
-    let cb = ca + WG_X;
+    let column = p.c0 + tile.x0 + local.x;
     // Past the end, the last row or query is read again and not stored.
-    let ka = cache_at(tile.kv, min(ca, p.c1 - 1u));
-    let kb = cache_at(tile.kv, min(cb, p.c1 - 1u));
+    let end = p.c1 - 1u;
+    let k0 = cache_at(tile.kv, min(column, end));
+    let k1 = cache_at(tile.kv, min(column + WG_X, end));
+    let k2 = cache_at(tile.kv, min(column + 2u * WG_X, end));
+    let k3 = cache_at(tile.kv, min(column + 3u * WG_X, end));
     let q0 = query_at(tile.kv, tile.t0);
     let q1 = query_at(tile.kv, min(tile.t0 + 1u, last));
     let q2 = query_at(tile.kv, min(tile.t0 + 2u, last));
     let q3 = query_at(tile.kv, min(tile.t0 + 3u, last));
-    var a = vec4<f32>();
-    var b = vec4<f32>();
+    var s0 = vec4<f32>(); // of query t0, columns 0..3
+    var s1 = vec4<f32>();
+    var s2 = vec4<f32>();
+    var s3 = vec4<f32>();
     for (var d = 0u; d < D4; d++) {
-        let va = k_cache[ka + d];
-        let vb = k_cache[kb + d];
+        let a = k_cache[k0 + d];
+        let b = k_cache[k1 + d];
+        let c = k_cache[k2 + d];
+        let e = k_cache[k3 + d];
         let w0 = q[q0 + d];
         let w1 = q[q1 + d];
         let w2 = q[q2 + d];
         let w3 = q[q3 + d];
-        a += vec4<f32>(dot(w0, va), dot(w1, va), dot(w2, va), dot(w3, va));
-        b += vec4<f32>(dot(w0, vb), dot(w1, vb), dot(w2, vb), dot(w3, vb));
+        s0 += vec4<f32>(dot(w0, a), dot(w0, b), dot(w0, c), dot(w0, e));
+        s1 += vec4<f32>(dot(w1, a), dot(w1, b), dot(w1, c), dot(w1, e));
+        s2 += vec4<f32>(dot(w2, a), dot(w2, b), dot(w2, c), dot(w2, e));
+        s3 += vec4<f32>(dot(w3, a), dot(w3, b), dot(w3, c), dot(w3, e));
     }
-    for (var i = 0u; i < TILE_T; i++) {
-        put(tile.kv, tile.t0 + i, ca, a[i]);
-        put(tile.kv, tile.t0 + i, cb, b[i]);
+    for (var i = 0u; i < 4u; i++) {
+        put(tile.kv, tile.t0, column + i * WG_X, s0[i]);
+        put(tile.kv, tile.t0 + 1u, column + i * WG_X, s1[i]);
+        put(tile.kv, tile.t0 + 2u, column + i * WG_X, s2[i]);
+        put(tile.kv, tile.t0 + 3u, column + i * WG_X, s3[i]);
     }
 }

@@ -1,5 +1,7 @@
 #include "ops/check.h"
 
+#include <inttypes.h>
+
 qn_status qn_check_f32(const qn_plan *p, uint32_t i, qn_tensor **t)
 {
     *t = qn_plan_in(p, i);
@@ -31,4 +33,29 @@ void qn_bind_operand(const qn_plan *p, qn_dispatch *d, uint32_t i)
         qn_bind_section(d, value, 0, QN_BIND_DATA);
     else
         qn_bind_value(d, value);
+}
+
+qn_status qn_plan_window(const qn_plan *p, uint64_t row_bytes, uint32_t max_rows, uint32_t *rows)
+{
+    uint64_t fit = p->device->max_binding_bytes / row_bytes;
+    if (fit < 64 && max_rows > fit)
+        return qn_plan_fail(p, QN_ERR_LIMIT,
+                            "%u rows of %" PRIu64 " bytes are over the device's binding limit of %" PRIu64, max_rows,
+                            row_bytes, p->device->max_binding_bytes);
+    if (fit > INT32_MAX) fit = INT32_MAX;
+    *rows = (uint32_t)(fit < 64 ? fit : fit / 64 * 64);
+    return qn_ok();
+}
+
+void qn_bind_rows(const qn_plan *p, qn_dispatch *d, qn_value value, uint64_t row_bytes, uint32_t max_rows,
+                  uint32_t window, uint32_t row0)
+{
+    if (p->tensors[value].weight) {
+        qn_bind_section(d, value, 0, QN_BIND_DATA);
+    } else if (max_rows <= window) {
+        qn_bind_value(d, value);
+    } else {
+        uint32_t rows = max_rows - row0 < window ? max_rows - row0 : window;
+        qn_bind_window(d, value, row0 * row_bytes, rows * row_bytes);
+    }
 }

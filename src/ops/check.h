@@ -1,4 +1,4 @@
-/* check.h - checks of operands that several plan functions share. */
+/* check.h - checking and binding of operands, shared by several plan functions. */
 #ifndef QN_OPS_CHECK_H
 #define QN_OPS_CHECK_H
 
@@ -10,7 +10,16 @@ qn_status qn_check_f32(const qn_plan *p, uint32_t i, qn_tensor **t);
 /* Elements of a shape, below 2^31: kernels index with 32 bits, and a folded grid passes the end by less than that. */
 qn_status qn_check_elements(const qn_plan *p, const qn_shape *shape, uint32_t *n);
 
-/* Binds input i: the tensor, or the data of a plain weight. */
+/* Binds input i whole: the tensor, or the data of a plain weight. */
 void qn_bind_operand(const qn_plan *p, qn_dispatch *d, uint32_t i);
+
+/* A tensor over the device's binding limit is computed in windows of rows, each with its dispatch. How many rows of
+ * row_bytes bytes a window has: a multiple of 64, so that it begins at a multiple of 256 bytes. Where not even 64 rows
+ * fit there is one window, and QN_ERR_LIMIT if that does not hold the maximum. */
+qn_status qn_plan_window(const qn_plan *p, uint64_t row_bytes, uint32_t max_rows, uint32_t *rows);
+/* Binds a tensor whole if its maximum of max_rows rows fits a window of `window` rows, else the window from row0. The
+ * bound range depends on the maximum only, so that it is prepared at build for every live shape. */
+void qn_bind_rows(const qn_plan *p, qn_dispatch *d, qn_value value, uint64_t row_bytes, uint32_t max_rows,
+                  uint32_t window, uint32_t row0);
 
 #endif

@@ -27,23 +27,35 @@ static const qn_kernel_row rows[] = {
 };
 const qn_kernel_table qn_elementwise_kernels = {rows, 2};
 
-static qn_status dispatch(qn_plan *p, function f, uint64_t mask, uint32_t n)
+/* Elements first .. first + n - 1; `window` as of qn_plan_window. */
+static qn_status dispatch_window(qn_plan *p, function f, const qn_kernel_row *row, uint32_t window, uint32_t first,
+                                 uint32_t n)
 {
-    const qn_kernel_row *row = qn_plan_pick(p, &qn_elementwise_kernels, mask, 0);
-    if (!row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel of this device takes %u elements", n);
     qn_status s;
     qn_dispatch *d = qn_plan_dispatch(p, row, &s);
     if (!d) return s;
-    uint32_t items = n / qn_row_const(row, "ITEM");
+    const qn_node *node = p->node;
+    uint32_t items = n / qn_row_const(row, "ITEM"), max = (uint32_t)qn_shape_count(&qn_plan_in(p, 0)->max);
     d->spec[0] = f;
-    qn_bind_operand(p, d, 0);
+    qn_bind_rows(p, d, node->inputs[0], 4, max, window, first);
     if (f == FUNCTION_SILU)
         qn_bind_dummy(d);
     else
-        qn_bind_operand(p, d, 1);
-    qn_bind_value(d, p->node->outputs[0]);
+        qn_bind_rows(p, d, node->inputs[1], 4, max, window, first);
+    qn_bind_rows(p, d, node->outputs[0], 4, max, window, first);
     qn_param_u32(d, items);
     return qn_grid_1d(p, d, qn_div_up(items, row->workgroup[0]));
+}
+
+static qn_status dispatch(qn_plan *p, function f, uint64_t mask, uint32_t n)
+{
+    uint32_t window = 0;
+    const qn_kernel_row *row = qn_plan_pick(p, &qn_elementwise_kernels, mask, 0);
+    if (!row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel of this device takes %u elements", n);
+    QN_TRY(qn_plan_window(p, 4, n, &window));
+    for (uint32_t first = 0; first < n; first += window)
+        QN_TRY(dispatch_window(p, f, row, window, first, n - first < window ? n - first : window));
+    return qn_ok();
 }
 
 /* y[...] = f(a[...], b[...]) */

@@ -21,16 +21,16 @@ static const qn_kernel_row linear_rows[] = {
      .workgroup = {128, 1, 1}, .consts = {{"TILE_N", 64}, {"TILE_M", 128}, {"TILE_K", 16}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
      .preferred = QN_ROW_GPU, .min_rows = 9},
-    {.name = "linear.row1", .source = "linear_row", .with = {"weights"}, .entry = "main", .access = "rrrrrw",
-     .workgroup = {32, 1, 1}, .consts = {{"TILE_N", 32}, {"TILE_M", 1}},
+    {.name = "linear.quad1", .source = "linear_quad", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
+     .workgroup = {8, 1, 1}, .consts = {{"TILE_N", 32}, {"TILE_M", 1}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
      .preferred = QN_ROW_SOFTWARE, .min_rows = 1, .max_rows = 1},
-    {.name = "linear.row4", .source = "linear_row", .with = {"weights"}, .entry = "main", .access = "rrrrrw",
-     .workgroup = {32, 1, 1}, .consts = {{"TILE_N", 32}, {"TILE_M", 4}},
+    {.name = "linear.quad4", .source = "linear_quad", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
+     .workgroup = {8, 1, 1}, .consts = {{"TILE_N", 32}, {"TILE_M", 4}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
      .preferred = QN_ROW_SOFTWARE, .min_rows = 2, .max_rows = 4},
-    {.name = "linear.row8", .source = "linear_row", .with = {"weights"}, .entry = "main", .access = "rrrrrw",
-     .workgroup = {32, 1, 1}, .consts = {{"TILE_N", 32}, {"TILE_M", 8}},
+    {.name = "linear.quad8", .source = "linear_quad", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
+     .workgroup = {8, 1, 1}, .consts = {{"TILE_N", 32}, {"TILE_M", 8}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
      .preferred = QN_ROW_SOFTWARE, .min_rows = 5},
     /* Any group size and any K: the reference among the kernels. */
@@ -87,8 +87,8 @@ static uint32_t window_rows(const qn_plan *p, const qn_kernel_row *row, uint32_t
 typedef struct piece {
     const qn_kernel_row *row;
     uint32_t part;         /* of the weight           */
-    uint32_t row0, n_rows; /* window of x's rows      */
-    bool whole;            /* the window is all of it */
+    uint32_t row0, n_rows; /* window of x's live rows */
+    uint32_t bound;        /* rows bound: those of the window at the maximum; 0: the whole tensor */
 } piece;
 
 static qn_status add_dispatch(qn_plan *p, const piece *at)
@@ -103,20 +103,13 @@ static qn_status add_dispatch(qn_plan *p, const piece *at)
     const uint32_t spec[] = {w->format.storage, w->format.group ? w->format.group : 1, w->format.scale_f16,
                              node->inputs[2] != 0, k};
     memcpy(d->spec, spec, sizeof spec);
-    if (at->whole) {
-        qn_bind_value(d, node->inputs[0]);
-    } else {
-        qn_bind_window(d, node->inputs[0], (uint64_t)at->row0 * k * 4, (uint64_t)at->n_rows * k * 4);
-    }
+    qn_bind_window(d, node->inputs[0], (uint64_t)at->row0 * k * 4, (uint64_t)at->bound * k * 4);
     qn_bind_weight(d, node->inputs[1], at->part);
     if (node->inputs[2])
         qn_bind_section(d, node->inputs[2], 0, QN_BIND_DATA);
     else
         qn_bind_dummy(d);
-    if (at->whole)
-        qn_bind_value(d, node->outputs[0]);
-    else
-        qn_bind_window(d, node->outputs[0], (uint64_t)at->row0 * n * 4, (uint64_t)at->n_rows * n * 4);
+    qn_bind_window(d, node->outputs[0], (uint64_t)at->row0 * n * 4, (uint64_t)at->bound * n * 4);
     qn_param_u32(d, at->n_rows);
     qn_param_u32(d, n);
     qn_param_u32(d, part->row0);
@@ -137,12 +130,12 @@ static qn_status plan_rows(qn_plan *p, uint32_t m)
     if (!at.row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel for this weight on this device");
     uint32_t window = window_rows(p, at.row, w->shape.dim[0], w->shape.dim[1]);
     if (window == 0) return qn_plan_fail(p, QN_ERR_LIMIT, "64 rows of the output are over the device's binding limit");
-    /* Whether bindings are windows depends on the tensors' maximum, so that they are the same at any live M. */
-    const qn_tensor *x = qn_plan_in(p, 0);
-    at.whole = qn_shape_count(&x->max) / w->shape.dim[1] <= window;
+    /* What is bound depends on the tensors' maximum, so that it is the same at any live M. */
+    uint64_t max_m = qn_shape_count(&qn_plan_in(p, 0)->max) / w->shape.dim[1];
     for (at.part = 0; at.part < w->n_parts; at.part++)
         for (at.row0 = 0; at.row0 < m; at.row0 += at.n_rows) {
             at.n_rows = m - at.row0 < window ? m - at.row0 : window;
+            if (max_m > window) at.bound = max_m - at.row0 < window ? (uint32_t)(max_m - at.row0) : window;
             QN_TRY(add_dispatch(p, &at));
         }
     return qn_ok();

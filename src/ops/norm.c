@@ -44,6 +44,25 @@ static uint64_t usable(uint32_t e)
     return mask;
 }
 
+/* Rows row0 .. row0 + n - 1; `window` as of qn_plan_window. */
+static qn_status dispatch(qn_plan *p, const qn_kernel_row *row, uint32_t window, uint32_t row0, uint32_t n)
+{
+    qn_status s;
+    qn_dispatch *d = qn_plan_dispatch(p, row, &s);
+    if (!d) return s;
+    const qn_node *node = p->node;
+    uint32_t e = qn_plan_in(p, 1)->live.dim[0], max_rows = (uint32_t)(qn_shape_count(&qn_plan_in(p, 0)->max) / e);
+    uint64_t row_bytes = (uint64_t)e * 4;
+    qn_bind_rows(p, d, node->inputs[0], row_bytes, max_rows, window, row0);
+    qn_bind_operand(p, d, 1);
+    qn_bind_rows(p, d, node->outputs[0], row_bytes, max_rows, window, row0);
+    qn_param_u32(d, n);
+    qn_param_u32(d, e / qn_row_const(row, "ITEM"));
+    qn_param_u32(d, e);
+    qn_param_f32(d, node->attrs.norm.eps);
+    return qn_grid_1d(p, d, n);
+}
+
 /* y[..., E] = x / sqrt(mean(x^2 over E) + eps) * w[E] */
 qn_status qn_plan_rms_norm(qn_plan *p)
 {
@@ -51,23 +70,15 @@ qn_status qn_plan_rms_norm(qn_plan *p)
     QN_TRY(qn_check_f32(p, 0, &x));
     QN_TRY(qn_check_f32(p, 1, &w));
     QN_TRY(check(p, x, w));
-    uint32_t n, e = w->live.dim[0];
+    uint32_t n = 0, window = 0, e = w->live.dim[0];
     QN_TRY(qn_check_elements(p, &x->live, &n));
     QN_TRY(qn_plan_set_out(p, 0, QN_F32, x->live));
+    QN_TRY(qn_plan_window(p, (uint64_t)e * 4, (uint32_t)(qn_shape_count(&x->max) / e), &window));
     for (uint32_t i = 0, m; qn_plan_probe(p, &qn_rms_norm_kernels, n / e, &i, &m);) {
         const qn_kernel_row *row = qn_plan_pick(p, &qn_rms_norm_kernels, usable(e), m);
         if (!row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel of this device takes rows of %u elements", e);
-        qn_status s;
-        qn_dispatch *d = qn_plan_dispatch(p, row, &s);
-        if (!d) return s;
-        qn_bind_operand(p, d, 0);
-        qn_bind_operand(p, d, 1);
-        qn_bind_value(d, p->node->outputs[0]);
-        qn_param_u32(d, m);
-        qn_param_u32(d, e / qn_row_const(row, "ITEM"));
-        qn_param_u32(d, e);
-        qn_param_f32(d, p->node->attrs.norm.eps);
-        QN_TRY(qn_grid_1d(p, d, m));
+        for (uint32_t at = 0; at < m; at += window)
+            QN_TRY(dispatch(p, row, window, at, m - at < window ? m - at : window));
     }
     return qn_ok();
 }

@@ -7,6 +7,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* What a qn_tensor_info points to. */
+typedef struct tensor_text {
+    char *name;    /* owned, zero-terminated            */
+    char type[24]; /* of a type number without a name   */
+} tensor_text;
+
 struct qn_inspection {
     const qn_allocator *allocator;
     qn_file file;
@@ -14,14 +20,16 @@ struct qn_inspection {
     qn_model *model;
     qn_status runnable; /* why the model does not run here, or ok */
     qn_tensor_info *tensors;
-    char **names; /* owned, zero-terminated */
+    tensor_text *texts;
     size_t n_tensors;
 };
 
-static void describe_tensor(const qn_gguf_tensor *t, qn_tensor_info *info)
+static void describe_tensor(const qn_gguf_tensor *t, tensor_text *text, qn_tensor_info *info)
 {
     const qn_quant_type *type = qn_quant_find(t->type);
-    info->type = type ? type->name : "unknown";
+    snprintf(text->type, sizeof text->type, "type %" PRIu32, t->type);
+    info->name = text->name;
+    info->type = type ? type->name : text->type;
     info->supported = type && type->supported;
     info->n_dims = t->n_dims;
     for (int i = 0; i < 4; i++) info->dims[i] = t->dims[i];
@@ -34,13 +42,12 @@ static qn_status list_tensors(qn_inspection *in)
     void *p;
     QN_TRY(qn_alloc(in->allocator, n, sizeof(qn_tensor_info), "tensor list", &p));
     in->tensors = p;
-    QN_TRY(qn_alloc(in->allocator, n, sizeof(char *), "tensor names", &p));
-    in->names = p;
+    QN_TRY(qn_alloc(in->allocator, n, sizeof(tensor_text), "tensor names", &p));
+    in->texts = p;
     for (size_t i = 0; i < n; i++) {
         const qn_gguf_tensor *t = qn_gguf_tensor_at(in->gguf, i);
-        QN_TRY(qn_copy_string(in->allocator, t->name.data, t->name.size, &in->names[i]));
-        describe_tensor(t, &in->tensors[i]);
-        in->tensors[i].name = in->names[i];
+        QN_TRY(qn_copy_string(in->allocator, t->name.data, t->name.size, &in->texts[i].name));
+        describe_tensor(t, &in->texts[i], &in->tensors[i]);
         in->n_tensors = i + 1;
     }
     return qn_ok();
@@ -76,8 +83,8 @@ void qn_inspect_close(qn_inspection *inspection)
 {
     qn_inspection *in = inspection;
     if (!in) return;
-    for (size_t i = 0; i < in->n_tensors; i++) qn_free(in->allocator, in->names[i]);
-    qn_free(in->allocator, in->names);
+    for (size_t i = 0; i < in->n_tensors; i++) qn_free(in->allocator, in->texts[i].name);
+    qn_free(in->allocator, in->texts);
     qn_free(in->allocator, in->tensors);
     qn_model_close(in->model);
     qn_gguf_close(in->gguf);
@@ -112,6 +119,7 @@ static qn_status plan_session(const qn_model *model, const qn_device_info *devic
                               qn_memory_plan *plan)
 {
     qn_graph *g;
+    QN_TRY(qn_session_check(model, device, sizes));
     QN_TRY(qn_graph_open_dry(model->allocator, device, &g));
     qn_llama_graph(g, model, sizes);
     qn_status s = qn_graph_build(g);
@@ -141,7 +149,7 @@ static qn_status predict(const qn_model *model, const qn_device_info *device, co
             s = qn_fail(QN_ERR_GPU_MEMORY, "%" PRIu64 " bytes of GPU memory are needed, %" PRIu64 " are allowed",
                         plan->total, gpu_memory);
         bool too_large = s.code == QN_ERR_GPU_MEMORY || s.code == QN_ERR_LIMIT;
-        if (!too_large || chosen || !qn_session_shrink(&sizes)) return s;
+        if (!too_large || chosen || !qn_session_shrink(&sizes)) return qn_in(s, "session of %u positions", sizes.ctx);
     }
 }
 

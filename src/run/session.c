@@ -1,6 +1,7 @@
 /* session.c - a conversation's tokens, their keys and values on the GPU, and the steps that compute them. */
 #include "run/session.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum {
@@ -28,6 +29,13 @@ struct qn_session {
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
+/* Elements of the widest activation of one token. */
+static uint64_t widest_row(const qn_hparams *h)
+{
+    uint32_t q = h->n_heads * h->head_dim, widest = h->n_ff > h->n_embd ? h->n_ff : h->n_embd;
+    return q > widest ? q : widest;
+}
+
 qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, const qn_session_options *options,
                            qn_model_sizes *sizes)
 {
@@ -39,10 +47,33 @@ qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, 
         return qn_fail(QN_ERR_ARGUMENT, "a context of %u is longer than the %u that the model was made for", ctx,
                        h->n_ctx_train);
     uint32_t chunk = o->chunk ? o->chunk : device->type == QN_ADAPTER_SOFTWARE ? CHUNK_SOFTWARE : CHUNK_GPU;
+    uint64_t most = device->max_buffer_bytes / (widest_row(h) * sizeof(float)); /* rows of any activation */
+    if (!o->chunk && chunk > most) chunk = most ? (uint32_t)most : 1;
     if (chunk > ctx) chunk = ctx;
-    uint64_t rows = (uint64_t)MAX_LOGITS_BYTES / ((uint64_t)h->n_vocab * 4);
+    uint64_t rows = (uint64_t)MAX_LOGITS_BYTES / ((uint64_t)h->n_vocab * sizeof(float));
     if (rows < 1) rows = 1;
     *sizes = (qn_model_sizes){ctx, chunk, rows < chunk ? (uint32_t)rows : chunk};
+    return qn_ok();
+}
+
+qn_status qn_session_check(const qn_model *model, const qn_device_info *device, const qn_model_sizes *sizes)
+{
+    const qn_hparams *h = &model->hparams;
+    const struct {
+        const char *what;
+        uint64_t bytes; /* no product passes 2^57: read.c bounds the factors */
+    } tensors[] = {
+        {"keys of a layer", (uint64_t)sizes->ctx * h->n_kv_heads * h->head_dim * sizeof(float)},
+        {"the RoPE table", (uint64_t)sizes->ctx * h->head_dim * sizeof(float)},
+        {"an activation", sizes->chunk * widest_row(h) * sizeof(float)},
+        {"the logits", (uint64_t)sizes->max_logits * h->n_vocab * sizeof(float)},
+    };
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
+        if (tensors[i].bytes > device->max_buffer_bytes)
+            return qn_fail(QN_ERR_LIMIT,
+                           "%s: %" PRIu64 " bytes for a context of %u in chunks of %u, over this device's buffer limit "
+                           "of %" PRIu64,
+                           tensors[i].what, tensors[i].bytes, sizes->ctx, sizes->chunk, device->max_buffer_bytes);
     return qn_ok();
 }
 
@@ -59,6 +90,7 @@ bool qn_session_shrink(qn_model_sizes *sizes)
 
 static qn_status build_graph(qn_session *s)
 {
+    QN_TRY(qn_session_check(s->model, qn_engine_device(s->model->engine), &s->sizes));
     QN_TRY(qn_graph_open(s->model->engine, &s->graph));
     s->io = qn_llama_graph(s->graph, s->model, &s->sizes);
     return qn_graph_build(s->graph);
@@ -170,6 +202,7 @@ qn_status qn_session_append(qn_session *session, int32_t token)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
+/* Logits are read back from every chunk, if only one row: their arrival says that the chunk is done. */
 static qn_status submit_chunk(qn_session *s)
 {
     bool all = s->mode == QN_LOGITS_ALL;
@@ -179,7 +212,6 @@ static qn_status submit_chunk(qn_session *s)
     QN_TRY(qn_graph_set_input(s->graph, s->io.tokens, qn_shape_1((uint32_t)n), s->tokens + s->n_done));
     QN_TRY(qn_graph_set_int(s->graph, s->io.pos, (int64_t)s->n_done));
     QN_TRY(qn_graph_set_int(s->graph, s->io.n_logits, all ? (int64_t)n : 1));
-    QN_TRY(qn_graph_want(s->graph, s->io.logits, all || n == left));
     QN_TRY(qn_graph_submit(s->graph));
     s->in_flight = n;
     return qn_ok();

@@ -4,6 +4,7 @@
 #include "support/plan_harness.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,6 +139,36 @@ static void software_rows(void **state)
         assert_string_equal(dispatch(&t, 3)->row->name, "sdpa.softmax_each");
         assert_string_equal(dispatch(&t, 4)->row->name, "sdpa.av");
     }
+    qn_test_plan_free(&t);
+}
+
+/* Software Vulkan leaves a shader after 65,535 loop iterations: long caches take rows that loop less. */
+static void software_rows_for_long_caches(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t cache_rows;
+        const char *softmax, *av;
+    } want[] = {
+        {21000, "sdpa.softmax_each", "sdpa.av"},
+        {21001, "sdpa.softmax_row", "sdpa.av"},
+        {262000, "sdpa.softmax_row", "sdpa.av"},
+        {262001, "sdpa.softmax_row", "sdpa.av_split"},
+    };
+    for (size_t i = 0; i < 4; i++) {
+        qn_test_plan t;
+        sdpa_init(&t, (dims){1, 1, 1, 4, want[i].cache_rows});
+        t.device.type = QN_ADAPTER_SOFTWARE;
+        qn_assert_ok(qn_test_plan_build(&t));
+        qn_assert_ok(plan_at(&t, 1, 0)); /* whatever the live context */
+        assert_string_equal(dispatch(&t, 3)->row->name, want[i].softmax);
+        assert_string_equal(dispatch(&t, 4)->row->name, want[i].av);
+        qn_test_plan_free(&t);
+    }
+    qn_test_plan t;
+    sdpa_init(&t, (dims){1, 1, 1, 4, 3000000});
+    t.device.type = QN_ADAPTER_SOFTWARE;
+    qn_assert_fails(qn_test_plan_build(&t), QN_ERR_UNSUPPORTED, "cache of 3000000 rows");
     qn_test_plan_free(&t);
 }
 
@@ -529,23 +560,15 @@ static void rope_plans(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(prompt_and_decode),
-        cmocka_unit_test(bindings),
-        cmocka_unit_test(software_rows),
-        cmocka_unit_test(given_scale),
-        cmocka_unit_test(refuses_head_dim),
-        cmocka_unit_test(refuses_shapes),
-        cmocka_unit_test(refuses_live),
-        cmocka_unit_test(refuses_too_large),
-        cmocka_unit_test(grids_fold),
-        cmocka_unit_test(rounds_cover),
-        cmocka_unit_test(long_prompt),
-        cmocka_unit_test(windows_align),
-        cmocka_unit_test(windows_in_plan),
-        cmocka_unit_test(build_covers_calls),
-        cmocka_unit_test(maximum_does_not_matter),
-        cmocka_unit_test(update_cache_alone),
-        cmocka_unit_test(rope_plans),
+        cmocka_unit_test(prompt_and_decode),  cmocka_unit_test(bindings),
+        cmocka_unit_test(software_rows),      cmocka_unit_test(software_rows_for_long_caches),
+        cmocka_unit_test(given_scale),        cmocka_unit_test(refuses_head_dim),
+        cmocka_unit_test(refuses_shapes),     cmocka_unit_test(refuses_live),
+        cmocka_unit_test(refuses_too_large),  cmocka_unit_test(grids_fold),
+        cmocka_unit_test(rounds_cover),       cmocka_unit_test(long_prompt),
+        cmocka_unit_test(windows_align),      cmocka_unit_test(windows_in_plan),
+        cmocka_unit_test(build_covers_calls), cmocka_unit_test(maximum_does_not_matter),
+        cmocka_unit_test(update_cache_alone), cmocka_unit_test(rope_plans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,7 +52,8 @@ static void check(qn_engine *engine, const char *route, size_t op, uint32_t rows
         snprintf(what, sizeof what, "%s, %s: [%u,%u] of %u rows", ops[op].name, route ? route : "default", live[i], e,
                  rows);
         qn_test_compare(what, got, want, n, (qn_tolerance){1e-6, 1e-5});
-        assert_int_equal(qn_graph_n_dispatches(g), 1);
+        uint64_t window = qn_engine_device(engine)->max_binding_bytes / 4 / 64 * 64;
+        assert_int_equal(qn_graph_n_dispatches(g), (n + window - 1) / window);
         bool four = n % 4 == 0 && !(route && strcmp(route, "elementwise.scalar") == 0);
         assert_string_equal(qn_graph_dispatch(g, 0).kernel, four ? "elementwise.vec4" : "elementwise.scalar");
     }
@@ -74,6 +75,22 @@ static void every_op_and_row(void **state)
                 check(engine, route, op, shapes[i][0], shapes[i][1], a, b);
         qn_engine_close(engine);
     }
+    free(a);
+    free(b);
+}
+
+/* A device whose bindings hold 1,000 floats: windows of 960 elements. */
+static void windows(void **state)
+{
+    (void)state;
+    static const uint32_t shapes[][2] = {{4, 240}, {1, 961}, {4, 250}, {3, 333}, {5, 1920}, {7, 333}, {11, 700}};
+    float *a = qn_test_floats(9600, 1, 2.0f), *b = qn_test_floats(9600, 2, 3.0f);
+    qn_engine *engine = qn_test_engine(NULL);
+    qn_test_limit_bindings(engine, 4000);
+    for (size_t op = 0; op < N_OPS; op++)
+        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+            check(engine, NULL, op, shapes[i][0], shapes[i][1], a, b);
+    qn_engine_close(engine);
     free(a);
     free(b);
 }
@@ -165,12 +182,13 @@ static void grids(void **state)
         {65535 * 1024, "elementwise.vec4", 65535, 1, 65535 * 256},
         {65536 * 1024, "elementwise.vec4", 32768, 2, 65536 * 256},
         {65537 * 1024, "elementwise.vec4", 32769, 2, 65537 * 256},
-        {INT32_MAX, "elementwise.scalar", 65028, 129, INT32_MAX},
+        {INT32_MAX - 64, "elementwise.scalar", 65028, 129, INT32_MAX - 64},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         qn_test_plan t;
         qn_test_plan_init(&t, QN_OP_SILU);
-        qn_value x = qn_test_plan_tensor(&t, "x", QN_F32, qn_shape_1(INT32_MAX));
+        t.device.max_binding_bytes = UINT64_C(8) << 30; /* one window */
+        qn_value x = qn_test_plan_tensor(&t, "x", QN_F32, qn_shape_1(INT32_MAX - 63));
         qn_assert_ok(qn_test_plan_build(&t));
         assert_true(t.plan.n_dispatches == 2 && t.plan.max_dispatches == 2); /* both routes are prepared */
         t.tensors[x].live = qn_shape_1(cases[i].n);
@@ -193,11 +211,9 @@ static void grids(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_op_and_row),
-        cmocka_unit_test(silu_of_large_numbers),
-        cmocka_unit_test(constant_and_shared_operands),
-        cmocka_unit_test(differing_shapes),
-        cmocka_unit_test(grids),
+        cmocka_unit_test(every_op_and_row),      cmocka_unit_test(windows),
+        cmocka_unit_test(silu_of_large_numbers), cmocka_unit_test(constant_and_shared_operands),
+        cmocka_unit_test(differing_shapes),      cmocka_unit_test(grids),
     };
     return cmocka_run_group_tests_name("elementwise", tests, NULL, NULL);
 }

@@ -8,30 +8,39 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_TOKENS = 150 };
+
 /* Floats come out as they are; a quantized value is one or two roundings away. */
 static qn_tolerance tolerance_of(qn_weight_kind kind)
 {
     return kind >= QN_WEIGHT_Q8 ? (qn_tolerance){1e-7, 1e-6} : (qn_tolerance){0, 0};
 }
 
-/* Looks up n_tokens random ids (and a few beyond both ends) in a graph built for 20. */
+/* Dispatches that n_tokens rows of k elements take for each part. */
+static uint32_t windows(const qn_engine *engine, uint32_t k, uint32_t n_tokens)
+{
+    uint64_t fit = qn_engine_device(engine)->max_binding_bytes / (k * 4);
+    return fit < 64 ? 1 : qn_div_up(n_tokens, (uint32_t)(fit / 64 * 64));
+}
+
+/* Looks up n_tokens random ids (and a few beyond both ends) in a graph built for MAX_TOKENS. */
 static void check(qn_engine *engine, qn_weight *weight, const qn_test_matrix *m, uint32_t n_tokens)
 {
     uint32_t n = m->desc.shape.dim[0], k = m->desc.shape.dim[1];
-    int32_t ids[20];
-    for (uint32_t i = 0; i < 20; i++) ids[i] = (int32_t)(qn_test_random(7, i) % n);
+    int32_t ids[MAX_TOKENS];
+    for (uint32_t i = 0; i < MAX_TOKENS; i++) ids[i] = (int32_t)(qn_test_random(7, i) % n);
     ids[0] = (int32_t)n - 1;
     ids[3] = -1;
     ids[4] = (int32_t)n;
     ids[5] = INT32_MIN;
     ids[6] = INT32_MAX;
-    double *want = calloc((size_t)20 * k, sizeof *want);
+    double *want = calloc((size_t)MAX_TOKENS * k, sizeof *want);
     qn_graph *g = qn_test_graph(engine);
-    qn_value in = qn_graph_input(g, "ids", QN_I32, qn_shape_2(1, 20));
+    qn_value in = qn_graph_input(g, "ids", QN_I32, qn_shape_2(1, MAX_TOKENS));
     qn_value out = qn_embedding(g, qn_graph_weight(g, weight), in);
     qn_graph_output(g, out, "y");
     qn_assert_ok(qn_graph_build(g));
-    const uint32_t live[] = {20, 1, n_tokens};
+    const uint32_t live[] = {MAX_TOKENS, 1, n_tokens};
     for (size_t i = 0; i < sizeof live / sizeof live[0]; i++) {
         qn_assert_ok(qn_graph_set_input(g, in, qn_shape_2(1, live[i]), ids));
         const float *got = qn_test_run(g, out, qn_shape_3(1, live[i], k));
@@ -39,7 +48,7 @@ static void check(qn_engine *engine, qn_weight *weight, const qn_test_matrix *m,
         char what[96];
         snprintf(what, sizeof what, "%s [%u,%u] group %u, %u tokens", m->desc.name, n, k, m->desc.group, live[i]);
         qn_test_compare(what, got, want, (size_t)live[i] * k, tolerance_of(m->desc.kind));
-        assert_int_equal(qn_graph_n_dispatches(g), weight->n_parts);
+        assert_int_equal(qn_graph_n_dispatches(g), weight->n_parts * windows(engine, k, live[i]));
         assert_string_equal(qn_graph_dispatch(g, 0).kernel, "embedding.token");
     }
     qn_graph_close(g);
@@ -97,6 +106,8 @@ static void weight_in_parts(void **state)
     assert_int_equal(weight->n_parts, 4);
     upload(weight, engine->gpu, &m);
     check(engine, weight, &m, 20);
+    qn_test_limit_bindings(engine, 40 * 4 * 70); /* windows of 64 tokens, too */
+    check(engine, weight, &m, 65);
     qn_weight_free(weight);
     qn_test_matrix_free(&m);
     qn_engine_close(engine);
@@ -142,6 +153,7 @@ static void grids(void **state)
     qn_assert_ok(qn_weight_describe(NULL, &device, "w", true, qn_shape_2(128256, 2048), &f16, &w));
     qn_test_plan t;
     qn_test_plan_init(&t, QN_OP_EMBEDDING);
+    t.device.max_binding_bytes = UINT64_C(8) << 30; /* one window */
     qn_test_plan_weight(&t, w);
     qn_value ids = qn_test_plan_tensor(&t, "ids", QN_I32, qn_shape_1(70000));
     qn_assert_ok(qn_test_plan_build(&t));

@@ -68,6 +68,21 @@ static void folded_grid(void **state)
     qn_engine_close(engine);
 }
 
+/* Bindings of 4,000 bytes: windows of 64 rows of 15, of 128 rows of 7, and 9 rows of 100 only whole. */
+static void windows(void **state)
+{
+    (void)state;
+    qn_engine *engine = qn_test_engine(NULL);
+    qn_test_limit_bindings(engine, 4000);
+    check_rows(engine, NULL, 15, 64, 1e-5f, 1.0f);
+    check_rows(engine, NULL, 15, 65, 1e-5f, 1.0f);
+    check_rows(engine, NULL, 15, 200, 1e-5f, 1.0f);
+    check_rows(engine, NULL, 7, 300, 1e-5f, 1.0f);
+    check_rows(engine, NULL, 4, 513, 1e-5f, 1.0f);
+    check_rows(engine, NULL, 100, 9, 1e-5f, 1.0f);
+    qn_engine_close(engine);
+}
+
 static void any_rank(void **state)
 {
     (void)state;
@@ -129,6 +144,12 @@ static void refusals(void **state)
     qn_test_plan_weight(&t, w);
     qn_assert_fails(qn_test_plan_build(&t), QN_ERR_LIMIT, "2^31");
     qn_test_plan_free(&t);
+    qn_test_plan_init(&t, QN_OP_RMS_NORM);
+    t.device.max_binding_bytes = 4096;
+    qn_test_plan_tensor(&t, "x", QN_F32, qn_shape_2(17, 64));
+    qn_test_plan_weight(&t, w);
+    qn_assert_fails(qn_test_plan_build(&t), QN_ERR_LIMIT, "17 rows of 256 bytes");
+    qn_test_plan_free(&t);
     qn_weight_free(w);
     qn_weight_free(matrix);
 }
@@ -136,10 +157,8 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row),
-        cmocka_unit_test(folded_grid),
-        cmocka_unit_test(any_rank),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(every_row), cmocka_unit_test(folded_grid), cmocka_unit_test(windows),
+        cmocka_unit_test(any_rank),  cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests_name("norm", tests, NULL, NULL);
 }

@@ -29,6 +29,7 @@ void qn_test_assert_fails(qn_status status, qn_code code, const char *part, cons
 
 qn_engine *qn_test_engine(const char *route)
 {
+    setenv("XDG_RUNTIME_DIR", QN_BUILD_DIR, 0); /* unset, software Vulkan complains about it in the test's output */
     qn_device_info infos[16];
     size_t n = 0, i = 0;
     qn_assert_ok(qn_devices(infos, 16, &n));
@@ -40,6 +41,11 @@ qn_engine *qn_test_engine(const char *route)
     qn_engine *engine = NULL;
     qn_assert_ok(qn_engine_open(&(qn_engine_options){.device = position, .baseline = true, .route = route}, &engine));
     return engine;
+}
+
+void qn_test_limit_bindings(qn_engine *engine, uint64_t bytes)
+{
+    ((qn_device_info *)(uintptr_t)qn_engine_device(engine))->max_binding_bytes = bytes;
 }
 
 /* ---- data ------------------------------------------------------------------------------------ */

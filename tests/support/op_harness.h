@@ -27,6 +27,8 @@ void qn_test_assert_fails(qn_status status, qn_code code, const char *part, cons
 
 /* The software adapter with core limits and no optional feature; route: a kernel row to force, or NULL. */
 qn_engine *qn_test_engine(const char *route);
+/* Pretends that bindings of this device end at `bytes`, to see tensors computed in windows. */
+void qn_test_limit_bindings(qn_engine *engine, uint64_t bytes);
 
 /* ---- data ------------------------------------------------------------------------------------ */
 

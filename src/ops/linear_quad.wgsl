@@ -1,0 +1,151 @@
+// linear_quad.wgsl - one invocation four weight rows (a quad), TILE_M rows of x: for software devices, where workgroup
+// barriers are slow and one wide load costs little more than a narrow one. x is the same for all invocations.
+
+struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;       // [m, K]
+@group(0) @binding(2) var<storage, read> wdata: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> wscales: array<vec2<u32>>;
+@group(0) @binding(4) var<storage, read> wmins: array<vec2<u32>>;
+@group(0) @binding(5) var<storage, read> bias: array<f32>;          // [n]
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [m, n]
+
+const K4: u32 = K / 4u;
+const UNITS: u32 = (K + 7u) / 8u;
+// Units that share a scale.
+const RUN: u32 = select(4u, 2u, GROUP == 16u);
+
+fn load_x(row: u32, i: u32) -> vec4<f32> {
+    if (K % 32u != 0u && i >= K4) {
+        return vec4<f32>();
+    }
+    return x[min(row, p.m - 1u) * K4 + i];
+}
+
+// sum + the unit's eight weights of each row times x[m, 8u .. 8u+7].
+fn add_unit(sum: vec4<f32>, m: u32, u: u32, w0: pair, w1: pair, w2: pair, w3: pair) -> vec4<f32> {
+    let a = load_x(m, 2u * u);
+    let b = load_x(m, 2u * u + 1u);
+    return sum + ((w0.low * a.x + w1.low * a.y) + (w2.low * a.z + w3.low * a.w)) +
+        ((w0.high * b.x + w1.high * b.y) + (w2.high * b.z + w3.high * b.w));
+}
+
+// The sum of a run of units from `first` with scale and minimum applied.
+fn scaled(sum: vec4<f32>, m: u32, first: u32, scale: vec4<f32>, low: vec4<f32>) -> vec4<f32> {
+    if (STORAGE != STORE_Q4A) {
+        return sum * scale;
+    }
+    var t = vec4<f32>();
+    for (var i = 2u * first; i < 2u * (first + RUN); i++) {
+        t += load_x(m, i);
+    }
+    return sum * scale - low * dot(t, vec4<f32>(1.0));
+}
+
+fn store(m: u32, n: u32, sum: vec4<f32>) {
+    if (m >= p.m) {
+        return;
+    }
+    for (var i = 0u; i < 4u; i++) {
+        if (n + i < p.n_part) {
+            var v = sum[i];
+            if (HAS_BIAS == 1u) {
+                v += bias[p.n0 + n + i];
+            }
+            y[m * p.n + p.n0 + n + i] = v;
+        }
+    }
+}
+
+@compute @workgroup_size(WG_X)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) lid: u32) {
+    let quad = (wid.z * nwg.x + wid.x) * WG_X + lid;
+    let n = quad * 4u;
+    if (n >= p.n_part) {
+        return;
+    }
+    let m = wid.y * TILE_M;
+    var a0 = vec4<f32>();
+    var a1 = vec4<f32>();
+    var a2 = vec4<f32>();
+    var a3 = vec4<f32>();
+    var a4 = vec4<f32>();
+    var a5 = vec4<f32>();
+    var a6 = vec4<f32>();
+    var a7 = vec4<f32>();
+    for (var first = 0u; first < UNITS; first += RUN) {
+        var s0 = vec4<f32>();
+        var s1 = vec4<f32>();
+        var s2 = vec4<f32>();
+        var s3 = vec4<f32>();
+        var s4 = vec4<f32>();
+        var s5 = vec4<f32>();
+        var s6 = vec4<f32>();
+        var s7 = vec4<f32>();
+        for (var u = first; u < first + RUN; u++) {
+            let at = quad_index(quad, u * UNIT_WORDS, p.kw);
+            let word = wdata[at];
+            let w0 = unit_pair(at, word, 0u);
+            let w1 = unit_pair(at, word, 1u);
+            let w2 = unit_pair(at, word, 2u);
+            let w3 = unit_pair(at, word, 3u);
+            s0 = add_unit(s0, m + 0u, u, w0, w1, w2, w3);
+            if (TILE_M > 1u) {
+                s1 = add_unit(s1, m + 1u, u, w0, w1, w2, w3);
+                s2 = add_unit(s2, m + 2u, u, w0, w1, w2, w3);
+                s3 = add_unit(s3, m + 3u, u, w0, w1, w2, w3);
+            }
+            if (TILE_M > 4u) {
+                s4 = add_unit(s4, m + 4u, u, w0, w1, w2, w3);
+                s5 = add_unit(s5, m + 5u, u, w0, w1, w2, w3);
+                s6 = add_unit(s6, m + 6u, u, w0, w1, w2, w3);
+                s7 = add_unit(s7, m + 7u, u, w0, w1, w2, w3);
+            }
+        }
+        if (!W_QUANTIZED) {
+            a0 += s0;
+            if (TILE_M > 1u) {
+                a1 += s1;
+                a2 += s2;
+                a3 += s3;
+            }
+            if (TILE_M > 4u) {
+                a4 += s4;
+                a5 += s5;
+                a6 += s6;
+                a7 += s7;
+            }
+            continue;
+        }
+        let scale = quad_scale(quad, first * 8u);
+        var low = vec4<f32>();
+        if (STORAGE == STORE_Q4A) {
+            low = quad_min(quad, first * 8u);
+        }
+        a0 += scaled(s0, m + 0u, first, scale, low);
+        if (TILE_M > 1u) {
+            a1 += scaled(s1, m + 1u, first, scale, low);
+            a2 += scaled(s2, m + 2u, first, scale, low);
+            a3 += scaled(s3, m + 3u, first, scale, low);
+        }
+        if (TILE_M > 4u) {
+            a4 += scaled(s4, m + 4u, first, scale, low);
+            a5 += scaled(s5, m + 5u, first, scale, low);
+            a6 += scaled(s6, m + 6u, first, scale, low);
+            a7 += scaled(s7, m + 7u, first, scale, low);
+        }
+    }
+    store(m + 0u, n, a0);
+    if (TILE_M > 1u) {
+        store(m + 1u, n, a1);
+        store(m + 2u, n, a2);
+        store(m + 3u, n, a3);
+    }
+    if (TILE_M > 4u) {
+        store(m + 4u, n, a4);
+        store(m + 5u, n, a5);
+        store(m + 6u, n, a6);
+        store(m + 7u, n, a7);
+    }
+}

@@ -1,0 +1,297 @@
+/* Linear: every shape of the project's table, every storage, every kernel row, against the float64 reference. */
+#include "ops/matmul_ref.h"
+#include "ops/op.h"
+#include "support/op_harness.h"
+#include "support/plan_harness.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern const qn_kernel_table qn_linear_kernels;
+
+static const qn_tolerance q4_bound = {1e-4, 1e-3}; /* the bound of the issue for q4gsw */
+
+enum { MAX_M = 128 };
+static const uint32_t all_rows[] = {1, 2, 3, 4, 7, 8, 9, 31, 32, 33, 64, 127, 128};
+static const uint32_t some_rows[] = {128, 1, 3, 128, 1, 9, 33};
+
+typedef struct linear_case {
+    qn_weight_kind kind;
+    uint32_t n, k, group;
+    bool half_scales, bias;
+} linear_case;
+
+/* Builds one graph at 128 rows and runs it at each live M of the list. */
+static void run_case(qn_engine *engine, const linear_case *c, const uint32_t *rows, size_t n_rows, const char *kernel)
+{
+    qn_test_matrix m = qn_test_matrix_make(c->kind, c->n, c->k, c->group, c->half_scales, c->n * 31 + c->k);
+    float *x = qn_test_floats((size_t)MAX_M * c->k, 7, 1.0f), *bias = qn_test_floats(c->n, 8, 1.0f);
+    double *want = malloc(sizeof(double) * MAX_M * c->n);
+    qn_linear_ref(x, m.values, c->bias ? bias : NULL, MAX_M, c->n, c->k, want);
+
+    qn_weight *w;
+    qn_assert_ok(qn_weight_create(engine, &m.desc, &w));
+    qn_weight *b = c->bias ? qn_test_plain(engine, "bias", qn_shape_1(c->n), bias) : NULL;
+    qn_graph *g = qn_test_graph(engine);
+    qn_value input = qn_graph_input(g, "x", QN_F32, qn_shape_2(MAX_M, c->k));
+    qn_value y = qn_linear(g, input, qn_graph_weight(g, w), b ? qn_graph_weight(g, b) : 0);
+    qn_graph_output(g, y, "y");
+    qn_assert_ok(qn_graph_build(g));
+    for (size_t i = 0; i < n_rows; i++) {
+        char what[128];
+        snprintf(what, sizeof what, "%s M=%u N=%u K=%u group=%u", qn_test_kind_name(c->kind), rows[i], c->n, c->k, c->group);
+        qn_assert_ok(qn_graph_set_input(g, input, qn_shape_2(rows[i], c->k), x));
+        const float *got = qn_test_run(g, y, qn_shape_2(rows[i], c->n));
+        qn_test_compare(what, got, want, (size_t)rows[i] * c->n, q4_bound);
+        if (kernel) assert_true(qn_test_dispatched(g, kernel));
+    }
+    qn_graph_close(g);
+    qn_weight_free(w);
+    qn_weight_free(b);
+    qn_test_matrix_free(&m);
+    free(x);
+    free(bias);
+    free(want);
+}
+
+/* ---- the project's table --------------------------------------------------------------------- */
+
+static const struct {
+    uint32_t n, k;
+} shapes[] = {{1, 32},  {5, 8},      {48, 64},    {64, 2048}, {96, 100},
+              {256, 256}, {512, 2048}, {2048, 512}, {1000, 4096}};
+
+static void q4_covers_the_table(void **state)
+{
+    static const uint32_t groups[] = {32, 64, 128};
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        bool large = (uint64_t)shapes[i].n * shapes[i].k > 200000;
+        for (size_t g = 0; g < 3; g++) {
+            if (large && g != i % 3) continue; /* each large shape with one group size */
+            linear_case c = {QN_WEIGHT_Q4, shapes[i].n, shapes[i].k, groups[g], g != 1, g == 2};
+            run_case(*state, &c, all_rows, sizeof all_rows / sizeof all_rows[0], NULL);
+        }
+    }
+}
+
+static void odd_groups_and_ragged_rows_work(void **state)
+{
+    static const linear_case cases[] = {
+        {QN_WEIGHT_Q4, 7, 36, 5, false, true},    {QN_WEIGHT_Q4, 33, 52, 12, true, false},
+        {QN_WEIGHT_Q4, 20, 104, 32, false, true}, {QN_WEIGHT_Q4, 17, 33, 32, true, true},
+        {QN_WEIGHT_Q4, 9, 1, 1, false, false},    {QN_WEIGHT_Q4, 65, 130, 1000, false, false},
+        {QN_WEIGHT_Q4A, 19, 84, 24, false, true}, {QN_WEIGHT_Q8, 31, 77, 16, false, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        run_case(*state, &cases[i], some_rows, sizeof some_rows / sizeof some_rows[0], NULL);
+}
+
+/* ---- every row, every storage ---------------------------------------------------------------- */
+
+static void every_row_computes_every_storage(void **state)
+{
+    (void)state;
+    static const linear_case cases[] = {
+        {QN_WEIGHT_F32, 50, 100, 0, false, true},   {QN_WEIGHT_F16, 33, 136, 0, false, false},
+        {QN_WEIGHT_BF16, 70, 64, 0, false, true},   {QN_WEIGHT_Q8, 48, 96, 32, true, false},
+        {QN_WEIGHT_Q8, 40, 144, 16, false, true},   {QN_WEIGHT_Q4, 65, 128, 32, true, true},
+        {QN_WEIGHT_Q4, 96, 100, 64, false, false},  {QN_WEIGHT_Q4A, 34, 256, 32, false, true},
+        {QN_WEIGHT_Q4A, 130, 288, 32, true, false}, {QN_WEIGHT_Q4, 20, 36, 16, false, true},
+    };
+    static const uint32_t rows[] = {1, 2, 5, 9, 128};
+    for (uint32_t r = 0; r < qn_linear_kernels.n_rows; r++) {
+        const qn_kernel_row *row = &qn_linear_kernels.rows[r];
+        qn_engine *engine = qn_test_engine(row->name);
+        if (!qn_row_runs_on(row, qn_engine_device(engine))) {
+            printf("not run on this device: %s\n", row->name);
+            qn_engine_close(engine);
+            continue;
+        }
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+            run_case(engine, &cases[i], rows, sizeof rows / sizeof rows[0], row->name);
+        qn_engine_close(engine);
+    }
+}
+
+/* ---- shapes ---------------------------------------------------------------------------------- */
+
+static void leading_dimensions_count_as_rows(void **state)
+{
+    qn_test_matrix m = qn_test_matrix_make(QN_WEIGHT_Q4, 24, 64, 32, false, 3);
+    qn_weight *w;
+    qn_assert_ok(qn_weight_create(*state, &m.desc, &w));
+    qn_graph *g = qn_test_graph(*state);
+    qn_value x = qn_graph_input(g, "x", QN_F32, qn_shape_4(2, 3, 4, 64));
+    qn_value y = qn_linear(g, x, qn_graph_weight(g, w), 0);
+    qn_graph_output(g, y, "y");
+    qn_assert_ok(qn_graph_build(g));
+    float *data = qn_test_floats(2 * 3 * 4 * 64, 5, 1.0f);
+    double want[24 * 24];
+    qn_linear_ref(data, m.values, NULL, 24, 24, 64, want);
+    qn_assert_ok(qn_graph_set_input(g, x, qn_shape_4(2, 3, 4, 64), data));
+    qn_test_compare("rank 4", qn_test_run(g, y, qn_shape_4(2, 3, 4, 24)), want, 24 * 24, q4_bound);
+    qn_assert_ok(qn_graph_set_input(g, x, qn_shape_4(1, 3, 1, 64), data));
+    qn_test_compare("rank 4, smaller", qn_test_run(g, y, qn_shape_4(1, 3, 1, 24)), want, 3 * 24, q4_bound);
+    qn_graph_close(g);
+
+    g = qn_test_graph(*state); /* a vector: one row */
+    x = qn_graph_input(g, "x", QN_F32, qn_shape_1(64));
+    y = qn_linear(g, x, qn_graph_weight(g, w), 0);
+    qn_graph_output(g, y, "y");
+    qn_assert_ok(qn_graph_build(g));
+    qn_assert_ok(qn_graph_set_input(g, x, qn_shape_1(64), data));
+    qn_test_compare("rank 1", qn_test_run(g, y, qn_shape_1(24)), want, 24, q4_bound);
+    qn_graph_close(g);
+    qn_weight_free(w);
+    qn_test_matrix_free(&m);
+    free(data);
+}
+
+static void wrong_shapes_are_refused_when_the_graph_is_built(void **state)
+{
+    qn_test_matrix m = qn_test_matrix_make(QN_WEIGHT_Q4, 24, 64, 32, false, 3);
+    qn_weight *w, *bias = NULL;
+    float zeros[24] = {0};
+    qn_assert_ok(qn_weight_create(*state, &m.desc, &w));
+    bias = qn_test_plain(*state, "bias", qn_shape_1(23), zeros);
+    qn_graph *g = qn_test_graph(*state);
+    qn_linear(g, qn_graph_input(g, "x", QN_F32, qn_shape_2(3, 60)), qn_graph_weight(g, w), 0);
+    qn_assert_fails(qn_graph_build(g), QN_ERR_ARGUMENT, "last dimension of 64");
+    qn_graph_close(g);
+    g = qn_test_graph(*state);
+    qn_linear(g, qn_graph_input(g, "x", QN_F32, qn_shape_2(3, 64)), qn_graph_weight(g, w), qn_graph_weight(g, bias));
+    qn_assert_fails(qn_graph_build(g), QN_ERR_ARGUMENT, "bias [23]");
+    qn_graph_close(g);
+    g = qn_test_graph(*state);
+    qn_linear(g, qn_graph_input(g, "x", QN_F32, qn_shape_2(3, 24)), qn_graph_weight(g, bias), 0);
+    qn_assert_fails(qn_graph_build(g), QN_ERR_ARGUMENT, "not a weight matrix");
+    qn_graph_close(g);
+    qn_weight_free(w);
+    qn_weight_free(bias);
+    qn_test_matrix_free(&m);
+}
+
+/* ---- routes and grids, without a device ------------------------------------------------------ */
+
+static qn_weight *described(const qn_device_info *device, uint32_t n, uint32_t k)
+{
+    qn_pack_format format = {QN_STORE_Q4, 32, true};
+    qn_weight *w;
+    qn_assert_ok(qn_weight_describe(NULL, device, "w", true, qn_shape_2(n, k), &format, &w));
+    return w;
+}
+
+static qn_value plan_for(qn_test_plan *t, const qn_weight *w, uint32_t max_m)
+{
+    qn_value x = qn_test_plan_tensor(t, "x", QN_F32, qn_shape_2(max_m, w->shape.dim[1]));
+    qn_test_plan_weight(t, w);
+    qn_test_plan_absent(t);
+    qn_assert_ok(qn_test_plan_build(t));
+    return x;
+}
+
+static void the_live_row_count_chooses_the_kernel(void **state)
+{
+    (void)state;
+    static const struct {
+        qn_adapter_type type;
+        const char *many, *one, *few;
+    } devices[] = {{QN_ADAPTER_DISCRETE, "linear.gemm", "linear.gemv", "linear.few"},
+                   {QN_ADAPTER_SOFTWARE, "linear.quad8", "linear.quad1", "linear.quad4"}};
+    static const uint32_t live[] = {128, 1, 3, 128, 1};
+    for (size_t d = 0; d < 2; d++) {
+        qn_test_plan t;
+        qn_test_plan_init(&t, QN_OP_LINEAR);
+        t.device.type = devices[d].type;
+        qn_weight *w = described(&t.device, 2048, 2048);
+        qn_value x = plan_for(&t, w, 128);
+        for (size_t i = 0; i < 5; i++) {
+            t.tensors[x].live.dim[0] = live[i];
+            qn_assert_ok(qn_test_plan_live(&t));
+            const char *want = live[i] == 128 ? devices[d].many : live[i] == 1 ? devices[d].one : devices[d].few;
+            assert_int_equal(t.plan.n_dispatches, 1);
+            const qn_dispatch *dispatch = &t.plan.dispatches[0];
+            assert_string_equal(dispatch->row->name, want);
+            assert_int_equal(dispatch->grid[0], qn_div_up(2048, qn_row_const(dispatch->row, "TILE_N")));
+            assert_int_equal(dispatch->grid[1], qn_div_up(live[i], qn_row_const(dispatch->row, "TILE_M")));
+            assert_int_equal(dispatch->grid[2], 1);
+        }
+        qn_test_plan_free(&t);
+        qn_weight_free(w);
+    }
+}
+
+/* Tiles along N beyond 65,535 fold over z. */
+static void large_matrices_fold_the_grid(void **state)
+{
+    (void)state;
+    static const uint32_t tiles[] = {65535, 65536, 65537};
+    for (size_t i = 0; i < 3; i++) {
+        qn_test_plan t;
+        qn_test_plan_init(&t, QN_OP_LINEAR);
+        t.device.max_binding_bytes = t.device.max_buffer_bytes = 1ull << 34;
+        qn_weight *w = described(&t.device, tiles[i] * 16 - 3, 32);
+        plan_for(&t, w, 1);
+        qn_assert_ok(qn_test_plan_live(&t));
+        const uint32_t *grid = t.plan.dispatches[0].grid;
+        assert_true(grid[0] <= 65535 && grid[2] <= 65535);
+        assert_true((uint64_t)grid[0] * grid[2] >= tiles[i]);
+        assert_int_equal(grid[2], tiles[i] > 65535 ? 2 : 1);
+        qn_test_plan_free(&t);
+        qn_weight_free(w);
+    }
+}
+
+/* An output over the binding limit is computed in windows of rows that start at multiples of 256 bytes. */
+static void large_outputs_take_windows(void **state)
+{
+    (void)state;
+    qn_test_plan t;
+    qn_test_plan_init(&t, QN_OP_LINEAR);
+    qn_weight *w = described(&t.device, 128256, 64);
+    plan_for(&t, w, 1000); /* 513 MB of logits under a limit of 128 MiB */
+    qn_assert_ok(qn_test_plan_live(&t));
+    uint32_t rows = 0;
+    for (size_t i = 0; i < t.plan.n_dispatches; i++) {
+        const qn_dispatch *d = &t.plan.dispatches[i];
+        const qn_bind *y = &d->binds[5];
+        assert_int_equal(y->offset, (uint64_t)rows * 128256 * 4);
+        assert_int_equal(y->offset % 256, 0);
+        assert_true(y->size <= t.device.max_binding_bytes);
+        rows += d->params[0];
+    }
+    assert_int_equal(rows, 1000);
+    assert_true(t.plan.n_dispatches > 1);
+    qn_test_plan_free(&t);
+    qn_weight_free(w);
+}
+
+/* ---- main ------------------------------------------------------------------------------------ */
+
+static int open_engine(void **state)
+{
+    *state = qn_test_engine(NULL);
+    return 0;
+}
+
+static int close_engine(void **state)
+{
+    qn_engine_close(*state);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_live_row_count_chooses_the_kernel),
+        cmocka_unit_test(large_matrices_fold_the_grid),
+        cmocka_unit_test(large_outputs_take_windows),
+        cmocka_unit_test(leading_dimensions_count_as_rows),
+        cmocka_unit_test(wrong_shapes_are_refused_when_the_graph_is_built),
+        cmocka_unit_test(q4_covers_the_table),
+        cmocka_unit_test(odd_groups_and_ragged_rows_work),
+        cmocka_unit_test(every_row_computes_every_storage),
+    };
+    return cmocka_run_group_tests(tests, open_engine, close_engine);
+}
