@@ -19,6 +19,7 @@ static const char usage[] =
     "                      sizes, on top of any shape\n"
     "  --type TYPE         of the matrices: q4_0 (the default), q8_0, q4_k, q6_k, f32, f16, bf16\n"
     "  --embd-type TYPE    of the token embedding and the output matrix; by default as --type\n"
+    "  --more-bits         attn_v and ffn_down of every second layer in q6_k, as Q4_K_M has it\n"
     "  --tied, --untied    without (the default) or with a separate output matrix\n"
     "  --rope-freqs, --no-rope-freqs\n"
     "                      Llama 3.2's frequency factors; on for llama-3.2-1b\n"
@@ -130,6 +131,8 @@ static bool parse_options(int argc, char **argv, options *o)
             o->model.untied = false;
         else if (strcmp(name, "--untied") == 0)
             o->model.untied = true;
+        else if (strcmp(name, "--more-bits") == 0)
+            o->model.more_bits = true;
         else if (strcmp(name, "--rope-freqs") == 0)
             o->model.rope_freqs = true;
         else if (strcmp(name, "--no-rope-freqs") == 0)

@@ -24,8 +24,8 @@ typedef struct qn_cli_list {
 } qn_cli_list;
 
 typedef struct qn_cli_option {
-    const char *name;     /* without the dashes; NULL ends a table            */
-    char letter;          /* short form, 0: none                              */
+    const char *name; /* without the dashes; NULL ends a table            */
+    char letter;      /* short form, 0: none                              */
     qn_cli_kind kind;
     const char *argument; /* what --help calls the value; NULL for flags      */
     const char *help;     /* '\n' begins a new line                           */
@@ -38,7 +38,7 @@ typedef struct qn_cli_usage {
     const char *synopsis; /* behind the command: "[-m FILE] [options]"        */
     const char *about;    /* paragraph under the synopsis                     */
     const qn_cli_option *tables[QN_CLI_MAX_TABLES];
-    int max_rest;         /* most arguments that are no options; -1: any      */
+    int max_rest; /* most arguments that are no options; -1: any      */
 } qn_cli_usage;
 
 typedef struct qn_cli_rest {

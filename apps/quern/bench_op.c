@@ -254,7 +254,7 @@ static qn_status measure(op_bench *b)
     do QN_CLI_TRY(qn_cli_execute(b->graph)); /* clocks rise, pages arrive */
     while (qn_cli_seconds() - begin < warm_seconds);
     QN_CLI_TRY(sample(b, false, b->wall, &b->n_wall));
-    qn_status s = qn_graph_set_profile(b->graph, QN_PROFILE_TOTAL);
+    qn_status s = qn_cli_profile(b->graph, QN_PROFILE_TOTAL);
     if (s.code == QN_ERR_UNSUPPORTED) return qn_cli_ok(); /* no timestamps: the wall clock has to do */
     QN_CLI_TRY(s);
     return sample(b, true, b->gpu, &b->n_gpu);

@@ -68,6 +68,8 @@ qn_status qn_cli_tokenizer(const qn_inspection *inspection, const char *path, co
 /* Waits for the GPU, also in builds without the library's blocking helpers. */
 qn_status qn_cli_wait(qn_session *session, qn_step_state *state);
 qn_status qn_cli_execute(qn_graph *graph);
+/* qn_graph_set_profile; QN_ERR_UNSUPPORTED also in such builds, where nothing reads the timestamps. */
+qn_status qn_cli_profile(qn_graph *graph, qn_profile profile);
 /* Waits until all queued tokens are done; stops early, with *done false, after Ctrl-C (done may be NULL). */
 qn_status qn_cli_finish(qn_session *session, bool *done);
 

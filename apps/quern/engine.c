@@ -198,6 +198,17 @@ qn_status qn_cli_execute(qn_graph *graph)
 #endif
 }
 
+qn_status qn_cli_profile(qn_graph *graph, qn_profile profile)
+{
+#ifdef QN_NO_BLOCKING
+    (void)graph;
+    if (profile) return qn_cli_fail(QN_ERR_UNSUPPORTED, "this build has no blocking calls to read timestamps with");
+    return qn_cli_ok();
+#else
+    return qn_graph_set_profile(graph, profile);
+#endif
+}
+
 qn_status qn_cli_finish(qn_session *session, bool *done)
 {
     qn_step_state state = QN_STEP_PENDING;

@@ -11,10 +11,10 @@
 /* Before anything else: keeps drivers from printing what no user should see. */
 void qn_cli_quiet_drivers(void);
 
-double qn_cli_seconds(void);            /* monotonic clock                              */
+double qn_cli_seconds(void); /* monotonic clock                              */
 void qn_cli_pause(double seconds);
-uint64_t qn_cli_random_seed(void);      /* 32 bits: short enough to type again          */
-uint64_t qn_cli_peak_memory(void);      /* bytes of host memory at the peak; 0: unknown */
+uint64_t qn_cli_random_seed(void); /* 32 bits: short enough to type again          */
+uint64_t qn_cli_peak_memory(void); /* bytes of host memory at the peak; 0: unknown */
 bool qn_cli_is_terminal(FILE *file);
 /* The folder of the running program, without a slash at the end; false when it cannot be found. */
 bool qn_cli_program_folder(char *path, size_t capacity);

@@ -37,17 +37,17 @@ static qn_value attention(const pass *f, const qn_layer *l, uint32_t i, qn_value
 {
     qn_graph *g = f->g;
     const qn_hparams *h = f->h;
-    qn_shape q_heads = qn_shape_4(1, 0, h->n_heads, h->head_dim);    /* 0: the live S */
+    qn_shape q_heads = qn_shape_4(1, 0, h->n_heads, h->head_dim); /* 0: the live S */
     qn_shape kv_heads = qn_shape_4(1, 0, h->n_kv_heads, h->head_dim);
-    qn_value q = qn_view(g, linear(f, x, l->wq), q_heads);           /* [1, S, Hq, D]  */
-    qn_value k = qn_view(g, linear(f, x, l->wk), kv_heads);          /* [1, S, Hkv, D] */
-    qn_value v = qn_view(g, linear(f, x, l->wv), kv_heads);          /* [1, S, Hkv, D] */
+    qn_value q = qn_view(g, linear(f, x, l->wq), q_heads);  /* [1, S, Hq, D]  */
+    qn_value k = qn_view(g, linear(f, x, l->wk), kv_heads); /* [1, S, Hkv, D] */
+    qn_value v = qn_view(g, linear(f, x, l->wv), kv_heads); /* [1, S, Hkv, D] */
     q = qn_rope(g, q, f->rope, f->pos, QN_ROPE_INTERLEAVED);
     k = qn_rope(g, k, f->rope, f->pos, QN_ROPE_INTERLEAVED);
-    qn_value k_cache = cache(f, "k_cache", i), v_cache = cache(f, "v_cache", i); /* [1, C, Hkv, D] */
+    qn_value k_cache = cache(f, "k_cache", i), v_cache = cache(f, "v_cache", i);    /* [1, C, Hkv, D] */
     qn_value o = qn_sdpa_with_kv_cache(g, q, k, v, k_cache, v_cache, f->pos, NULL); /* [1, S, Hq, D] */
-    o = qn_view(g, o, qn_shape_2(0, h->n_heads * h->head_dim));      /* [S, Hq * D]    */
-    return linear(f, o, l->wo);                                      /* [S, E]         */
+    o = qn_view(g, o, qn_shape_2(0, h->n_heads * h->head_dim));                     /* [S, Hq * D]    */
+    return linear(f, o, l->wo);                                                     /* [S, E]         */
 }
 
 /* x [S, E] -> [S, E] */
@@ -79,9 +79,9 @@ qn_model_io qn_llama_graph(qn_graph *g, const qn_model *model, const qn_model_si
         y = qn_rms_norm(g, x, weight(&f, l->ffn_norm), h->rms_eps);
         x = qn_add(g, x, feed_forward(&f, l, y));
     }
-    x = qn_last_rows(g, x, io.n_logits, sizes->max_logits);                 /* [n_logits, E] */
+    x = qn_last_rows(g, x, io.n_logits, sizes->max_logits); /* [n_logits, E] */
     x = qn_rms_norm(g, x, weight(&f, model->output_norm), h->rms_eps);
-    io.logits = linear(&f, x, model->output);                               /* [n_logits, V] */
+    io.logits = linear(&f, x, model->output); /* [n_logits, V] */
     qn_graph_output(g, io.logits, "logits");
     return io;
 }

@@ -23,9 +23,9 @@ struct qn_loader {
     qn_gguf *gguf;
     qn_model *model;
     qn_model_tensor *tensors;
-    size_t n_tensors, at;   /* tensor being loaded        */
-    uint64_t row;           /* its next row (or element)  */
-    uint64_t done, total;   /* bytes of the file          */
+    size_t n_tensors, at; /* tensor being loaded        */
+    uint64_t row;         /* its next row (or element)  */
+    uint64_t done, total; /* bytes of the file          */
     qn_upload *upload;
     bool finished;      /* the model was handed out                     */
     bool source_failed; /* in this step: may succeed when tried again   */
@@ -165,6 +165,8 @@ static qn_status make_staging(qn_loader *l)
         if (need > block) block = need;
     }
     uint64_t slot = largest + SLOT_SPARE < SLOT_BYTES ? largest + SLOT_SPARE : SLOT_BYTES;
+    uint64_t most = qn_gpu_info(l->engine->gpu)->max_buffer_bytes;
+    if (slot > most) slot = most;
     uint64_t limit = qn_gpu_memory_limit(l->engine->gpu), held = qn_gpu_bytes(l->engine->gpu, NULL);
     uint64_t room = limit ? limit - held : UINT64_MAX;
     uint32_t n_slots = N_SLOTS;
@@ -215,7 +217,8 @@ static qn_status load_rows(qn_loader *l, const qn_model_tensor *t, void *slot, b
     if (block.min_bytes) out.mins = (char *)slot + mins_at;
     qn_quant_pack(type, src, rows, w->shape.dim[1], &out);
     uint64_t b = (l->row - part->row0) / QN_PACK_ROWS;
-    qn_upload_copy copies[3] = {{0, part->buffer, part->data_offset + b * block.data_bytes, n_blocks * block.data_bytes}};
+    qn_upload_copy copies[3] = {
+        {0, part->buffer, part->data_offset + b * block.data_bytes, n_blocks * block.data_bytes}};
     uint32_t n = 1;
     if (block.scale_bytes)
         copies[n++] = (qn_upload_copy){scales_at, part->buffer, part->scale_offset + b * block.scale_bytes,

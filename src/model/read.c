@@ -79,16 +79,18 @@ static qn_status check_heads(const reader *r, qn_hparams *h)
         return qn_fail(QN_ERR_FORMAT, "%u heads of %u elements are too many (the limit is %d elements)", h->n_heads,
                        h->head_dim, MAX_EMBD);
     if (h->n_heads % h->n_kv_heads)
-        return qn_fail(QN_ERR_FORMAT, "%u query heads are not a multiple of %u key/value heads", h->n_heads, h->n_kv_heads);
+        return qn_fail(QN_ERR_FORMAT, "%u query heads are not a multiple of %u key/value heads", h->n_heads,
+                       h->n_kv_heads);
     uint32_t value_dim, rope_dim;
     QN_TRY(read_u32(r, "attention.value_length", h->head_dim, MAX_HEAD_DIM, &value_dim));
     QN_TRY(read_u32(r, "rope.dimension_count", h->head_dim, MAX_HEAD_DIM, &rope_dim));
     if (value_dim != h->head_dim)
-        return qn_fail(QN_ERR_UNSUPPORTED, "keys of %u and values of %u elements a head differ", h->head_dim, value_dim);
+        return qn_fail(QN_ERR_UNSUPPORTED, "keys of %u and values of %u elements a head differ", h->head_dim,
+                       value_dim);
     if (rope_dim != h->head_dim)
-        return qn_fail(QN_ERR_UNSUPPORTED, "RoPE over %u of %u elements a head is not supported", rope_dim, h->head_dim);
-    if (h->head_dim % 4)
-        return qn_fail(QN_ERR_UNSUPPORTED, "head_dim %u is not a multiple of 4", h->head_dim);
+        return qn_fail(QN_ERR_UNSUPPORTED, "RoPE over %u of %u elements a head is not supported", rope_dim,
+                       h->head_dim);
+    if (h->head_dim % 4) return qn_fail(QN_ERR_UNSUPPORTED, "head_dim %u is not a multiple of 4", h->head_dim);
     return qn_ok();
 }
 
@@ -155,8 +157,8 @@ static void read_tokenizer(qn_model *m, const qn_gguf *gguf, bool no_tokenizer)
     qn_status s = no_tokenizer ? qn_fail(QN_ERR_STATE, "the model was opened without its tokenizer")
                                : qn_tokenizer_from_gguf(m->allocator, gguf, &m->tokenizer);
     if (s.code == QN_OK && m->hparams.n_vocab && qn_tokenizer_n_vocab(m->tokenizer) > m->hparams.n_vocab) {
-        s = qn_fail(QN_ERR_FORMAT, "the tokenizer has %u tokens, the embedding %u rows", qn_tokenizer_n_vocab(m->tokenizer),
-                    m->hparams.n_vocab);
+        s = qn_fail(QN_ERR_FORMAT, "the tokenizer has %u tokens, the embedding %u rows",
+                    qn_tokenizer_n_vocab(m->tokenizer), m->hparams.n_vocab);
         qn_tokenizer_close(m->tokenizer);
         m->tokenizer = NULL;
     }
@@ -176,10 +178,10 @@ qn_status qn_model_read(const qn_allocator *a, const qn_gguf *gguf, uint64_t fil
         *runnable = qn_fail(QN_ERR_FORMAT, "metadata general.architecture is missing");
     } else {
         copy_text(architecture, m->info.architecture, sizeof m->info.architecture);
-        *runnable = strcmp(m->info.architecture, "llama") == 0
-                        ? qn_ok()
-                        : qn_fail(QN_ERR_UNSUPPORTED, "architecture \"%s\" is not supported (llama is)",
-                                  m->info.architecture);
+        *runnable =
+            strcmp(m->info.architecture, "llama") == 0
+                ? qn_ok()
+                : qn_fail(QN_ERR_UNSUPPORTED, "architecture \"%s\" is not supported (llama is)", m->info.architecture);
         qn_status s = read_hparams(gguf, m->info.architecture, &m->hparams);
         if (runnable->code == QN_OK) *runnable = s;
     }

@@ -10,7 +10,7 @@ typedef struct wanted {
     const char *suffix; /* behind "blk.N." */
     size_t offset;      /* of the weight in qn_layer */
     bool matrix;
-    uint32_t n, k;      /* [N, K]; plain tensors: [K] */
+    uint32_t n, k; /* [N, K]; plain tensors: [K] */
 } wanted;
 
 typedef struct describer {

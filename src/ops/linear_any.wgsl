@@ -9,6 +9,13 @@ struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32 }
 @group(0) @binding(5) var<storage, read> bias: array<f32>;       // [n]
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;    // [m, n]
 
+fn term(m: u32, n: u32, k: u32) -> f32 {
+    if (K % 4u != 0u && k >= K) {
+        return 0.0;
+    }
+    return x[m * K + k] * w_at(n, k, p.kw, p.groups);
+}
+
 @compute @workgroup_size(WG_X)
 fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
         @builtin(local_invocation_index) lid: u32) {
@@ -19,8 +26,8 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     let m = wid.y;
     // Four partial sums keep the rounding of long rows small.
     var sum = vec4<f32>();
-    for (var k = 0u; k < K; k++) {
-        sum[k % 4u] += x[m * K + k] * w_at(n, k, p.kw, p.groups);
+    for (var k = 0u; k < K; k += 4u) {
+        sum += vec4<f32>(term(m, n, k), term(m, n, k + 1u), term(m, n, k + 2u), term(m, n, k + 3u));
     }
     var v = (sum.x + sum.y) + (sum.z + sum.w);
     if (HAS_BIAS == 1u) {

@@ -1,6 +1,6 @@
-// linear_gemv.wgsl - y[m, n] for one row (ROWS = 1) or up to four (ROWS = 4) of x and 16 rows of w.
-// A workgroup's 256 invocations are 4 quads of weight rows times 64 slices of K; every invocation has work. Each
-// reads one vec4<u32> (a unit of 8 elements of 4 rows) a step; neighbouring invocations read neighbouring lines.
+// linear_gemv.wgsl - y[m, n] for one row (TILE_M = 1) or up to four (TILE_M = 4) of x and TILE_N rows of w.
+// A workgroup's invocations are QUADS quads of weight rows times slices of K; every invocation has work. Each reads
+// one vec4<u32> (a unit of 8 elements of 4 rows) a step; neighbouring invocations read neighbouring words.
 
 struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -11,12 +11,14 @@ struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32 }
 @group(0) @binding(5) var<storage, read> bias: array<f32>;          // [n]
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [m, n]
 
-const SLICES: u32 = WG_X / 4u;
+const QUADS: u32 = TILE_N / 4u;
+const SLICES: u32 = WG_X / QUADS;
 const UNITS: u32 = (K + 7u) / 8u;
 const K4: u32 = K / 4u;
 
 var<workgroup> partial: array<vec4<f32>, WG_X>;
 var<workgroup> sums: array<f32, WG_X>;
+var<workgroup> fewer: array<f32, WG_X / 8u>;
 
 // x[m, 4i .. 4i+3], zero past the row.
 fn load_x(m: u32, i: u32) -> vec4<f32> {
@@ -53,31 +55,39 @@ fn add_row(acc: vec4<f32>, m: u32, u: u32, w0: pair, w1: pair, w2: pair, w3: pai
     return fma(product, scale, acc);
 }
 
-// Sums a vec4 over the slices; the result for row r is in sums[r], r < 16.
+// Sums a vec4 over the slices; the result for row r < TILE_N is in sums[r] of invocation r.
 fn reduce(value: vec4<f32>, lid: u32) {
     partial[lid] = value;
     workgroupBarrier();
-    // 16 rows x WG_X/16 invocations a row, each adding 4 of the 64 slices.
-    let r = lid % 16u;
-    let first = (lid / 16u) * 4u;
+    // Every invocation adds 4 slices of one row, then an eighth of them 8 of those sums, then one for each row the rest.
+    let r = lid % TILE_N;
+    let first = (lid / TILE_N) * 4u;
     var s = 0.0;
     for (var i = 0u; i < 4u; i++) {
-        s += partial[(first + i) * 4u + r / 4u][r % 4u];
+        s += partial[(first + i) * QUADS + r / 4u][r % 4u];
     }
     sums[lid] = s;
     workgroupBarrier();
-    if (lid < 16u) {
-        var total = 0.0;
-        for (var i = 0u; i < WG_X / 16u; i++) {
-            total += sums[i * 16u + lid];
+    if (lid < WG_X / 8u) {
+        s = 0.0;
+        for (var i = 0u; i < 8u; i++) {
+            s += sums[((lid / TILE_N) * 8u + i) * TILE_N + r];
         }
-        sums[lid] = total;
+        fewer[lid] = s;
+    }
+    workgroupBarrier();
+    if (lid < TILE_N) {
+        s = 0.0;
+        for (var i = 0u; i < WG_X / 8u / TILE_N; i++) {
+            s += fewer[i * TILE_N + lid];
+        }
+        sums[lid] = s;
     }
 }
 
 fn store(m: u32, tile: u32, lid: u32) {
     let n = tile * TILE_N + lid;
-    if (lid < 16u && n < p.n_part && m < p.m) {
+    if (lid < TILE_N && n < p.n_part && m < p.m) {
         var v = sums[lid];
         if (HAS_BIAS == 1u) {
             v += bias[p.n0 + n];
@@ -93,14 +103,14 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     if (tile * TILE_N >= p.n_part) {
         return;
     }
-    let quad = tile * 4u + (lid % 4u);
-    let m = wid.y * ROWS;
+    let quad = tile * QUADS + (lid % QUADS);
+    let m = wid.y * TILE_M;
     let last = p.m - 1u;
     var a0 = vec4<f32>();
     var a1 = vec4<f32>();
     var a2 = vec4<f32>();
     var a3 = vec4<f32>();
-    for (var u = lid / 4u; u < UNITS; u += SLICES) {
+    for (var u = lid / QUADS; u < UNITS; u += SLICES) {
         let at = quad_index(quad, u * UNIT_WORDS, p.kw);
         let first = wdata[at];
         let w0 = unit_pair(at, first, 0u);
@@ -116,7 +126,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
             low = quad_min(quad, u * 8u);
         }
         a0 = add_row(a0, m, u, w0, w1, w2, w3, scale, low);
-        if (ROWS > 1u) {
+        if (TILE_M > 1u) {
             a1 = add_row(a1, min(m + 1u, last), u, w0, w1, w2, w3, scale, low);
             a2 = add_row(a2, min(m + 2u, last), u, w0, w1, w2, w3, scale, low);
             a3 = add_row(a3, min(m + 3u, last), u, w0, w1, w2, w3, scale, low);
@@ -124,7 +134,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     }
     reduce(a0, lid);
     store(m, tile, lid);
-    if (ROWS > 1u) {
+    if (TILE_M > 1u) {
         workgroupBarrier();
         reduce(a1, lid);
         store(m + 1u, tile, lid);

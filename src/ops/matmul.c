@@ -3,22 +3,34 @@
  * The live row count M (product of x's leading live dimensions) chooses the kernel: one row a GEMV, a few rows the
  * skinny kernel, many a tiled GEMM. A weight split in parts takes a dispatch for each; an output over the binding
  * limit one for each window of rows. */
+#include "ops/check.h"
 #include "ops/op.h"
 
 #include <string.h>
 
-/* TILE_N x TILE_M: outputs of a workgroup. */
+/* TILE_N x TILE_M: outputs of a workgroup. MIN_GROUPS: a row gives way to the next below so many workgroups; measured
+ * on an H100 (132 multiprocessors), docs/performance.md. */
 static const qn_kernel_row linear_rows[] = {
     {.name = "linear.gemv", .source = "linear_gemv", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
-     .workgroup = {256, 1, 1}, .consts = {{"TILE_N", 16}, {"TILE_M", 1}, {"ROWS", 1}},
+     .workgroup = {256, 1, 1}, .consts = {{"TILE_N", 8}, {"TILE_M", 1}, {"MIN_GROUPS", 512}},
+     .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
+     .preferred = QN_ROW_GPU, .min_rows = 1, .max_rows = 1},
+    {.name = "linear.gemv_narrow", .source = "linear_gemv", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
+     .workgroup = {256, 1, 1}, .consts = {{"TILE_N", 4}, {"TILE_M", 1}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
      .preferred = QN_ROW_GPU, .min_rows = 1, .max_rows = 1},
     {.name = "linear.few", .source = "linear_gemv", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
-     .workgroup = {256, 1, 1}, .consts = {{"TILE_N", 16}, {"TILE_M", 4}, {"ROWS", 4}},
+     .workgroup = {256, 1, 1}, .consts = {{"TILE_N", 16}, {"TILE_M", 4}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
      .preferred = QN_ROW_GPU, .min_rows = 2, .max_rows = 8},
     {.name = "linear.gemm", .source = "linear_gemm", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
-     .workgroup = {128, 1, 1}, .consts = {{"TILE_N", 64}, {"TILE_M", 128}, {"TILE_K", 16}},
+     .workgroup = {128, 1, 1},
+     .consts = {{"TILE_N", 64}, {"TILE_M", 128}, {"MICRO_M", 2}, {"MICRO_N", 2}, {"MIN_GROUPS", 128}},
+     .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
+     .preferred = QN_ROW_GPU, .min_rows = 9},
+    {.name = "linear.gemm_narrow", .source = "linear_gemm", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
+     .workgroup = {64, 1, 1},
+     .consts = {{"TILE_N", 32}, {"TILE_M", 64}, {"MICRO_M", 2}, {"MICRO_N", 1}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
      .preferred = QN_ROW_GPU, .min_rows = 9},
     {.name = "linear.quad1", .source = "linear_quad", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
@@ -38,6 +50,9 @@ static const qn_kernel_row linear_rows[] = {
      .workgroup = {64, 1, 1}, .consts = {{"TILE_N", 64}, {"TILE_M", 1}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"}},
 };
+/* llvmpipe leaves an invocation after 65,535 rounds of loops, without an error: what linear_any.wgsl, which takes four
+ * elements a round, can do there. */
+enum { SOFTWARE_MAX_K = 250000 };
 enum { N_LINEAR_ROWS = sizeof linear_rows / sizeof linear_rows[0], ROW_ANY = N_LINEAR_ROWS - 1 };
 
 const qn_kernel_table qn_linear_kernels = {linear_rows, N_LINEAR_ROWS};
@@ -54,41 +69,49 @@ static uint64_t usable_rows(const qn_weight *w)
 
 static qn_status check(const qn_plan *p, qn_shape *out, uint32_t *rows)
 {
-    const qn_tensor *x = qn_plan_in(p, 0), *w = qn_plan_in(p, 1), *bias = qn_plan_in(p, 2);
+    qn_tensor *x;
+    QN_TRY(qn_check_f32(p, 0, &x));
+    const qn_tensor *w = qn_plan_in(p, 1), *bias = qn_plan_in(p, 2);
     char shape[128];
-    if (!w->weight || !w->weight->matrix) return qn_plan_fail(p, QN_ERR_ARGUMENT, "the second input is not a weight matrix");
+    if (!w->weight || !w->weight->matrix)
+        return qn_plan_fail(p, QN_ERR_ARGUMENT, "the second input is not a weight matrix");
     uint32_t n = w->weight->shape.dim[0], k = w->weight->shape.dim[1];
-    if (x->dtype != QN_F32 || x->live.rank == 0 || x->live.dim[x->live.rank - 1] != k)
-        return qn_plan_fail(p, QN_ERR_ARGUMENT, "input %s %s must be f32 with a last dimension of %u", x->name,
+    if (x->live.rank == 0 || x->live.dim[x->live.rank - 1] != k)
+        return qn_plan_fail(p, QN_ERR_ARGUMENT, "input %s %s must have a last dimension of %u", x->name,
                             qn_shape_text(&x->live, shape, sizeof shape), k);
     if (bias && (!bias->weight || bias->weight->matrix || bias->live.rank != 1 || bias->live.dim[0] != n))
         return qn_plan_fail(p, QN_ERR_ARGUMENT, "bias %s must be a plain f32 weight of [%u]",
                             qn_shape_text(&bias->live, shape, sizeof shape), n);
+    if (p->device->type == QN_ADAPTER_SOFTWARE && k > SOFTWARE_MAX_K)
+        return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "rows of %u elements are over the %d of a software device", k,
+                            SOFTWARE_MAX_K);
     uint64_t m = qn_shape_count(&x->live) / k;
-    if (m > UINT32_MAX) return qn_plan_fail(p, QN_ERR_LIMIT, "%llu rows are too many", (unsigned long long)m);
+    if (m > INT32_MAX) return qn_plan_fail(p, QN_ERR_LIMIT, "%llu rows are too many", (unsigned long long)m);
     *out = x->live;
     out->dim[out->rank - 1] = n;
     *rows = (uint32_t)m;
     return qn_ok();
 }
 
-/* Rows of x and y that one dispatch can bind and count: a multiple of 64, so that windows start at multiples of 256
- * bytes. It depends on the device and the node only. */
-static uint32_t window_rows(const qn_plan *p, const qn_kernel_row *row, uint32_t n, uint32_t k)
+/* Rows of x and y that one dispatch can bind, index with 32 bits and count in the grid. */
+static qn_status window_rows(const qn_plan *p, const qn_kernel_row *row, uint64_t row_bytes, uint32_t max_m,
+                             uint32_t *window)
 {
-    uint64_t widest = (uint64_t)(n > k ? n : k) * 4;
-    uint64_t rows = p->device->max_binding_bytes / widest;
-    uint64_t grid = (uint64_t)p->device->max_grid * qn_row_const(row, "TILE_M");
-    if (rows > grid) rows = grid;
-    if (rows > UINT32_MAX / (n > k ? n : k)) rows = UINT32_MAX / (n > k ? n : k); /* 32-bit element indices */
-    return (uint32_t)(rows / 64 * 64);
+    QN_TRY(qn_plan_window(p, row_bytes, max_m, window));
+    uint64_t grid = (uint64_t)p->device->max_grid * qn_row_const(row, "TILE_M") / 64 * 64;
+    if (*window > grid) *window = (uint32_t)grid;
+    uint64_t indices = UINT32_MAX / (row_bytes / 4);
+    if (*window > indices && max_m > indices) *window = (uint32_t)(indices / 64 * 64);
+    if (*window == 0) return qn_plan_fail(p, QN_ERR_LIMIT, "a row of %llu bytes is too long", (unsigned long long)row_bytes);
+    return qn_ok();
 }
 
+/* One dispatch: a part of the weight, and a window of x's rows. */
 typedef struct piece {
     const qn_kernel_row *row;
-    uint32_t part;         /* of the weight           */
-    uint32_t row0, n_rows; /* window of x's live rows */
-    uint32_t bound;        /* rows bound: those of the window at the maximum; 0: the whole tensor */
+    uint32_t part;
+    uint32_t row0, n_rows;   /* of the live rows            */
+    uint32_t window, max_m;  /* what is bound: qn_bind_rows */
 } piece;
 
 static qn_status add_dispatch(qn_plan *p, const piece *at)
@@ -103,13 +126,13 @@ static qn_status add_dispatch(qn_plan *p, const piece *at)
     const uint32_t spec[] = {w->format.storage, w->format.group ? w->format.group : 1, w->format.scale_f16,
                              node->inputs[2] != 0, k};
     memcpy(d->spec, spec, sizeof spec);
-    qn_bind_window(d, node->inputs[0], (uint64_t)at->row0 * k * 4, (uint64_t)at->bound * k * 4);
+    qn_bind_rows(p, d, node->inputs[0], (uint64_t)k * 4, at->max_m, at->window, at->row0);
     qn_bind_weight(d, node->inputs[1], at->part);
     if (node->inputs[2])
         qn_bind_section(d, node->inputs[2], 0, QN_BIND_DATA);
     else
         qn_bind_dummy(d);
-    qn_bind_window(d, node->outputs[0], (uint64_t)at->row0 * n * 4, (uint64_t)at->bound * n * 4);
+    qn_bind_rows(p, d, node->outputs[0], (uint64_t)n * 4, at->max_m, at->window, at->row0);
     qn_param_u32(d, at->n_rows);
     qn_param_u32(d, n);
     qn_param_u32(d, part->row0);
@@ -123,19 +146,33 @@ static qn_status add_dispatch(qn_plan *p, const piece *at)
     return qn_ok();
 }
 
+/* The picked row for m rows. A row with MIN_GROUPS gives way to the next where it would make fewer workgroups than
+ * that and leave most of a GPU idle. Fewer rows make fewer workgroups, so the counts that qn_plan_probe visits
+ * (the smallest and the largest) meet both choices. */
+static const qn_kernel_row *pick_row(const qn_plan *p, const qn_weight *w, uint32_t m)
+{
+    uint64_t mask = usable_rows(w);
+    for (;;) {
+        const qn_kernel_row *row = qn_plan_pick(p, &qn_linear_kernels, mask, m);
+        if (!row || (p->forced && strcmp(row->name, p->forced) == 0)) return row;
+        uint64_t groups = (uint64_t)qn_div_up(m, qn_row_const(row, "TILE_M")) *
+                          qn_div_up(w->shape.dim[0], qn_row_const(row, "TILE_N"));
+        if (groups >= qn_row_const(row, "MIN_GROUPS")) return row;
+        mask &= ~(1ull << (row - linear_rows));
+    }
+}
+
 static qn_status plan_rows(qn_plan *p, uint32_t m)
 {
     const qn_weight *w = qn_plan_in(p, 1)->weight;
-    piece at = {.row = qn_plan_pick(p, &qn_linear_kernels, usable_rows(w), m)};
+    piece at = {.row = pick_row(p, w, m)};
     if (!at.row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel for this weight on this device");
-    uint32_t window = window_rows(p, at.row, w->shape.dim[0], w->shape.dim[1]);
-    if (window == 0) return qn_plan_fail(p, QN_ERR_LIMIT, "64 rows of the output are over the device's binding limit");
-    /* What is bound depends on the tensors' maximum, so that it is the same at any live M. */
-    uint64_t max_m = qn_shape_count(&qn_plan_in(p, 0)->max) / w->shape.dim[1];
+    uint32_t n = w->shape.dim[0], k = w->shape.dim[1];
+    at.max_m = (uint32_t)(qn_shape_count(&qn_plan_in(p, 0)->max) / k);
+    QN_TRY(window_rows(p, at.row, (uint64_t)(n > k ? n : k) * 4, at.max_m, &at.window));
     for (at.part = 0; at.part < w->n_parts; at.part++)
         for (at.row0 = 0; at.row0 < m; at.row0 += at.n_rows) {
-            at.n_rows = m - at.row0 < window ? m - at.row0 : window;
-            if (max_m > window) at.bound = max_m - at.row0 < window ? (uint32_t)(max_m - at.row0) : window;
+            at.n_rows = m - at.row0 < at.window ? m - at.row0 : at.window;
             QN_TRY(add_dispatch(p, &at));
         }
     return qn_ok();

@@ -18,12 +18,12 @@ struct qn_session {
     qn_graph *graph;
     qn_model_io io;
     qn_model_sizes sizes;
-    int32_t *tokens;   /* [ctx] the session's content                             */
-    size_t n_tokens;   /* its length                                              */
-    size_t n_done;     /* tokens whose keys and values are in the cache           */
-    size_t in_flight;  /* tokens of the submitted chunk; 0: none                  */
+    int32_t *tokens;  /* [ctx] the session's content                             */
+    size_t n_tokens;  /* its length                                              */
+    size_t n_done;    /* tokens whose keys and values are in the cache           */
+    size_t in_flight; /* tokens of the submitted chunk; 0: none                  */
     qn_logits_mode mode;
-    bool has_logits;   /* of the newest step: rows first_row .. first_row + n_rows - 1 */
+    bool has_logits; /* of the newest step: rows first_row .. first_row + n_rows - 1 */
     size_t n_rows, first_row;
 };
 
@@ -166,7 +166,8 @@ qn_graph *qn_session_graph(qn_session *session)
 static qn_status check_token(const qn_session *s, int32_t token, size_t at)
 {
     if (token >= 0 && (uint32_t)token < s->model->hparams.n_vocab) return qn_ok();
-    return qn_fail(QN_ERR_ARGUMENT, "token %zu is %d, outside the vocabulary of %u", at, token, s->model->hparams.n_vocab);
+    return qn_fail(QN_ERR_ARGUMENT, "token %zu is %d, outside the vocabulary of %u", at, token,
+                   s->model->hparams.n_vocab);
 }
 
 qn_status qn_session_set_tokens(qn_session *session, const int32_t *tokens, size_t n_tokens, qn_logits_mode mode,

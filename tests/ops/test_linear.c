@@ -204,7 +204,7 @@ static void the_live_row_count_chooses_the_kernel(void **state)
         qn_test_plan t;
         qn_test_plan_init(&t, QN_OP_LINEAR);
         t.device.type = devices[d].type;
-        qn_weight *w = described(&t.device, 2048, 2048);
+        qn_weight *w = described(&t.device, 8192, 2048);
         qn_value x = plan_for(&t, w, 128);
         for (size_t i = 0; i < 5; i++) {
             t.tensors[x].live.dim[0] = live[i];
@@ -213,13 +213,34 @@ static void the_live_row_count_chooses_the_kernel(void **state)
             assert_int_equal(t.plan.n_dispatches, 1);
             const qn_dispatch *dispatch = &t.plan.dispatches[0];
             assert_string_equal(dispatch->row->name, want);
-            assert_int_equal(dispatch->grid[0], qn_div_up(2048, qn_row_const(dispatch->row, "TILE_N")));
+            assert_int_equal(dispatch->grid[0], qn_div_up(8192, qn_row_const(dispatch->row, "TILE_N")));
             assert_int_equal(dispatch->grid[1], qn_div_up(live[i], qn_row_const(dispatch->row, "TILE_M")));
             assert_int_equal(dispatch->grid[2], 1);
         }
         qn_test_plan_free(&t);
         qn_weight_free(w);
     }
+}
+
+/* Where the usual tile would make too few workgroups, a narrower one serves. */
+static void narrow_matrices_take_narrow_tiles(void **state)
+{
+    (void)state;
+    qn_test_plan t;
+    qn_test_plan_init(&t, QN_OP_LINEAR);
+    qn_weight *w = described(&t.device, 512, 2048);
+    qn_value x = plan_for(&t, w, 512);
+    static const struct {
+        uint32_t live;
+        const char *name;
+    } rows[] = {{1, "linear.gemv_narrow"}, {4, "linear.few"}, {9, "linear.gemm_narrow"}, {512, "linear.gemm_narrow"}};
+    for (size_t i = 0; i < 4; i++) {
+        t.tensors[x].live.dim[0] = rows[i].live;
+        qn_assert_ok(qn_test_plan_live(&t));
+        assert_string_equal(t.plan.dispatches[0].row->name, rows[i].name);
+    }
+    qn_test_plan_free(&t);
+    qn_weight_free(w);
 }
 
 /* Tiles along N beyond 65,535 fold over z. */
@@ -231,7 +252,7 @@ static void large_matrices_fold_the_grid(void **state)
         qn_test_plan t;
         qn_test_plan_init(&t, QN_OP_LINEAR);
         t.device.max_binding_bytes = t.device.max_buffer_bytes = 1ull << 34;
-        qn_weight *w = described(&t.device, tiles[i] * 16 - 3, 32);
+        qn_weight *w = described(&t.device, tiles[i] * 8 - 3, 32);
         plan_for(&t, w, 1);
         qn_assert_ok(qn_test_plan_live(&t));
         const uint32_t *grid = t.plan.dispatches[0].grid;
@@ -285,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_live_row_count_chooses_the_kernel),
+        cmocka_unit_test(narrow_matrices_take_narrow_tiles),
         cmocka_unit_test(large_matrices_fold_the_grid),
         cmocka_unit_test(large_outputs_take_windows),
         cmocka_unit_test(leading_dimensions_count_as_rows),

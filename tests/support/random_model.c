@@ -473,6 +473,7 @@ static void put_tensor(writer *w, weight_kind kind, uint32_t type, uint64_t k, u
 
 static void put_layer(writer *w, uint32_t layer)
 {
+    enum { V = 3, DOWN = 8 }; /* in the list below */
     const qn_random_model *m = w->m;
     uint64_t d = m->n_embd, q = (uint64_t)m->n_heads * m->head_dim, kv = (uint64_t)m->n_kv_heads * m->head_dim;
     const struct {
@@ -487,8 +488,9 @@ static void put_layer(writer *w, uint32_t layer)
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
         char name[64];
         snprintf(name, sizeof name, "blk.%u.%s.weight", layer, tensors[i].name);
-        put_tensor(w, tensors[i].kind, tensors[i].kind == MATRIX ? m->type : QN_GGML_F32, tensors[i].k, tensors[i].n,
-                   name);
+        bool more_bits = m->more_bits && layer % 2 == 0 && (i == V || i == DOWN);
+        uint32_t type = more_bits ? QN_GGML_Q6_K : tensors[i].kind == MATRIX ? m->type : QN_GGML_F32;
+        put_tensor(w, tensors[i].kind, type, tensors[i].k, tensors[i].n, name);
     }
 }
 
@@ -525,6 +527,8 @@ const char *qn_random_model_check(const qn_random_model *m)
     if (m->n_embd % type->block || m->n_ff % type->block || m->n_heads * m->head_dim % type->block ||
         m->n_embd % embd->block)
         return "embedding, heads x head dimension and feed-forward must be multiples of the type's block";
+    if (m->more_bits && (m->n_embd % 256 || m->n_ff % 256))
+        return "for Q6_K, embedding and feed-forward must be multiples of 256";
     if (m->n_vocab < min_vocab[m->tokenizer]) return "the vocabulary is too small for this tokenizer";
     return NULL;
 }

@@ -20,6 +20,7 @@ typedef struct qn_random_model {
     float rope_base, rms_eps;
     uint32_t type;      /* ggml type of the matrices                         */
     uint32_t embd_type; /* of the token embedding and the output matrix      */
+    bool more_bits;     /* attn_v and ffn_down of every second layer in Q6_K, as Q4_K_M has it */
     bool untied;        /* a separate output.weight                          */
     bool rope_freqs;    /* rope_freqs.weight by Llama 3.2's scaling          */
     qn_random_tokenizer tokenizer;
