@@ -174,9 +174,10 @@ typedef enum qn_profile {
     QN_PROFILE_TOTAL,      /* only the whole pass: undisturbed, as it runs unprofiled                          */
 } qn_profile;
 
-/* What the following qn_graph_execute calls time on the GPU (QN_ERR_UNSUPPORTED without timestamps). */
+/* What the following submits time on the GPU; the figures are there when qn_graph_poll says done.
+ * QN_ERR_UNSUPPORTED without timestamps. */
 QN_API qn_status qn_graph_set_profile(qn_graph *g, qn_profile profile);
-/* GPU nanoseconds of the last profiled execute: of the pass, or the sum of its dispatches. */
+/* GPU nanoseconds of the last profiled submit: of the pass, or the sum of its dispatches. */
 QN_API double qn_graph_gpu_ns(const qn_graph *g);
 
 typedef struct qn_memory_table {

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_COPIES = 64, SOFTWARE_COPIES = 2, MAX_FIELDS = 8 };
+enum { MAX_COPIES = 512, SOFTWARE_COPIES = 2, MAX_FIELDS = 8 };
 static const uint64_t cold_bytes = (uint64_t)256 << 20; /* more than the caches of today's GPUs */
 static const double warm_seconds = 1.0, most_seconds = 20.0;
 

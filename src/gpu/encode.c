@@ -89,6 +89,7 @@ qn_status qn_encoder_begin(qn_encoder *encoder, qn_timing timing)
     qn_gpu *gpu = encoder->gpu;
     qn_encoder_abort(encoder);
     QN_TRY(qn_gpu_check(gpu));
+    if (encoder->times) qn_readback_release(encoder->times);
     if (timing && !encoder->queries)
         return qn_fail(QN_ERR_STATE, "this encoder was made without timestamps");
     encoder->timing = timing;
@@ -151,12 +152,18 @@ void qn_encoder_copy_readback(qn_encoder *encoder, qn_buffer *src, uint64_t src_
     wgpuCommandEncoderCopyBufferToBuffer(encoder->encoder, src->handle, src_offset, readback->handle, dst_offset, size);
 }
 
+/* Marks that the current or last timed submission wrote. */
+static uint32_t mark_count(const qn_encoder *e)
+{
+    return in_pass_marks(e) ? e->n_timed + 1 : e->n_timed * 2;
+}
+
 qn_status qn_encoder_submit(qn_encoder *encoder)
 {
     qn_gpu *gpu = encoder->gpu;
     close_pass(encoder);
     if (encoder->timing && encoder->n_timed) {
-        uint32_t n = in_pass_marks(encoder) ? encoder->n_timed + 1 : encoder->n_timed * 2;
+        uint32_t n = mark_count(encoder);
         wgpuCommandEncoderResolveQuerySet(encoder->encoder, encoder->queries, 0, n, encoder->resolved, 0);
         wgpuCommandEncoderCopyBufferToBuffer(encoder->encoder, encoder->resolved, 0, encoder->times->handle, 0,
                                              (uint64_t)n * 8);
@@ -175,6 +182,8 @@ qn_status qn_encoder_submit(qn_encoder *encoder)
         atomic_fetch_add(&gpu->n_submits, 1);
     }
     if (commands) wgpuCommandBufferRelease(commands);
+    if (s.code == QN_OK && encoder->timing && encoder->n_timed)
+        s = qn_readback_start(encoder->times, (uint64_t)mark_count(encoder) * 8);
     return s;
 }
 
@@ -185,25 +194,23 @@ void qn_encoder_abort(qn_encoder *encoder)
     encoder->encoder = NULL;
 }
 
-#ifndef QN_NO_BLOCKING
-qn_status qn_encoder_timestamps(qn_encoder *encoder, double *ns, uint32_t capacity, uint32_t *n)
+qn_status qn_encoder_timestamps(qn_encoder *encoder, double *ns, uint32_t capacity, uint32_t *n, bool *done)
 {
     *n = 0;
+    *done = true;
     if (!encoder->timing || encoder->n_timed == 0) return qn_ok();
-    bool in_pass = in_pass_marks(encoder);
-    uint64_t marks = in_pass ? encoder->n_timed + 1 : encoder->n_timed * 2;
-    QN_TRY(qn_readback_start(encoder->times, marks * 8));
-    QN_TRY(qn_gpu_poll(encoder->gpu, true));
     const void *bytes = NULL;
     QN_TRY(qn_readback_poll(encoder->times, &bytes));
-    if (!bytes) return qn_fail(QN_ERR_INTERNAL, "timestamps did not arrive");
+    *done = bytes != NULL;
+    if (!bytes) return qn_ok();
     const uint64_t *t = bytes;
+    bool in_pass = in_pass_marks(encoder);
     double period = qn_impl_timestamp_period_ns(encoder->gpu);
     for (uint32_t i = 0; i < encoder->n_timed && i < capacity; i++) {
         uint64_t begin = in_pass ? t[i] : t[2 * i], end = in_pass ? t[i + 1] : t[2 * i + 1];
         ns[(*n)++] = end > begin ? (double)(end - begin) * period : 0.0;
     }
     qn_readback_release(encoder->times);
+    encoder->n_timed = 0;
     return qn_ok();
 }
-#endif

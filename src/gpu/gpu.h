@@ -120,11 +120,9 @@ typedef struct qn_encoder_counts {
 qn_encoder_counts qn_encoder_get_counts(const qn_encoder *encoder);
 /* Abandons what was recorded since begin. */
 void qn_encoder_abort(qn_encoder *encoder);
-#ifndef QN_NO_BLOCKING
-/* Nanoseconds of GPU time of the last timed submission (waits for it): of each dispatch, or one of the pass. *n:
- * how many. */
-qn_status qn_encoder_timestamps(qn_encoder *encoder, double *ns, uint32_t capacity, uint32_t *n);
-#endif
+/* Nanoseconds of GPU time of the last timed submission: of each dispatch, or one of the pass; *n: how many. *done is
+ * false until they are there. Must be asked until done before the next timed submission. */
+qn_status qn_encoder_timestamps(qn_encoder *encoder, double *ns, uint32_t capacity, uint32_t *n, bool *done);
 
 /* ---- readback -------------------------------------------------------------------------------- */
 

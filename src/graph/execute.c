@@ -250,6 +250,23 @@ qn_status qn_graph_submit(qn_graph *g)
     return s;
 }
 
+/* Spreads the timings of a profiled submit over its dispatches. */
+static qn_status take_timings(qn_graph *g, bool *done)
+{
+    uint32_t n = 0, at = 0;
+    QN_TRY(qn_encoder_timestamps(g->encoder, g->times, g->n_slots, &n, done));
+    if (!*done || n == 0) return qn_ok();
+    g->gpu_ns = 0;
+    for (uint32_t i = 0; i < n; i++) g->gpu_ns += g->times[i];
+    if (g->profile == QN_PROFILE_TOTAL) return qn_ok();
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const qn_node_state *node = qn_graph_node(g, i);
+        for (uint32_t k = 0; k < node->n_live; k++, at++)
+            g->slots[node->first_slot + k].gpu_ns = at < n ? g->times[at] : 0.0;
+    }
+    return qn_ok();
+}
+
 qn_status qn_graph_poll(qn_graph *g, bool *done)
 {
     *done = false;
@@ -263,6 +280,12 @@ qn_status qn_graph_poll(qn_graph *g, bool *done)
         }
         if (!data) return qn_ok();
         g->readback_data = data;
+    }
+    if (g->in_flight && g->profile) {
+        bool timed = false;
+        qn_status s = take_timings(g, &timed);
+        if (s.code != QN_OK) g->in_flight = false;
+        if (s.code != QN_OK || !timed) return s;
     }
     g->in_flight = false;
     *done = true;
@@ -305,21 +328,6 @@ qn_status qn_graph_write_state(qn_graph *g, qn_value state, const void *data)
 }
 
 #ifndef QN_NO_BLOCKING
-static qn_status take_timings(qn_graph *g)
-{
-    uint32_t n = 0, at = 0;
-    QN_TRY(qn_encoder_timestamps(g->encoder, g->times, g->n_slots, &n));
-    g->gpu_ns = 0;
-    for (uint32_t i = 0; i < n; i++) g->gpu_ns += g->times[i];
-    if (g->profile == QN_PROFILE_TOTAL) return qn_ok();
-    for (size_t i = 0; i < g->n_nodes; i++) {
-        const qn_node_state *node = qn_graph_node(g, i);
-        for (uint32_t k = 0; k < node->n_live; k++, at++)
-            g->slots[node->first_slot + k].gpu_ns = at < n ? g->times[at] : 0.0;
-    }
-    return qn_ok();
-}
-
 qn_status qn_graph_execute(qn_graph *g)
 {
     QN_TRY(qn_graph_submit(g));
@@ -328,7 +336,7 @@ qn_status qn_graph_execute(qn_graph *g)
         QN_TRY(qn_gpu_poll(g->engine->gpu, true));
         QN_TRY(qn_graph_poll(g, &done));
     }
-    return g->profile ? take_timings(g) : qn_ok();
+    return qn_ok();
 }
 
 qn_status qn_graph_read_state(qn_graph *g, qn_value state, void *data)

@@ -53,12 +53,53 @@ static qn_status list_tensors(qn_inspection *in)
     return qn_ok();
 }
 
+/* Core WebGPU's limits, for a prediction without an adapter. */
+static qn_device_info core_device(void)
+{
+    return (qn_device_info){
+        .name = "core WebGPU",
+        .baseline = true,
+        .max_buffer_bytes = 256u << 20,
+        .max_binding_bytes = 128u << 20,
+        .max_storage_buffers = 8,
+        .max_workgroup_bytes = 16384,
+        .max_workgroup_invocations = 256,
+        .max_workgroup_size = {256, 256, 64},
+        .max_grid = 65535,
+        .storage_alignment = 256,
+        .uniform_alignment = 256,
+    };
+}
+
+/* A second model from the same header, with its weights described for a device: the inspection's own stays as it is. */
+static qn_status describe_for(const qn_inspection *in, const qn_device_info *device, qn_model **model)
+{
+    *model = NULL;
+    QN_TRY(in->runnable);
+    qn_status runnable;
+    QN_TRY(qn_model_read(in->allocator, in->gguf, in->file.size, true, model, &runnable));
+    qn_model_tensor *tensors = NULL;
+    size_t n_tensors;
+    qn_status s = qn_model_describe(*model, in->gguf, device, &tensors, &n_tensors);
+    qn_free(in->allocator, tensors);
+    if (s.code != QN_OK) {
+        qn_model_close(*model);
+        *model = NULL;
+    }
+    return s;
+}
+
 static qn_status open_inspection(qn_inspection *in, const char *path)
 {
     QN_TRY(qn_file_open(path, &in->file));
     qn_source source = qn_file_source(&in->file);
     QN_TRY(qn_in(qn_gguf_open(in->allocator, &source, &in->gguf), "%s", path));
     QN_TRY(qn_model_read(in->allocator, in->gguf, in->file.size, false, &in->model, &in->runnable));
+    qn_device_info core = core_device();
+    qn_model *described;
+    if (describe_for(in, &core, &described).code == QN_OK)
+        in->model->info.weight_gpu_bytes = described->info.weight_gpu_bytes;
+    qn_model_close(described);
     return list_tensors(in);
 }
 
@@ -153,41 +194,15 @@ static qn_status predict(const qn_model *model, const qn_device_info *device, co
     }
 }
 
-/* Core WebGPU's limits, for a prediction without an adapter. */
-static qn_device_info core_device(void)
-{
-    return (qn_device_info){
-        .name = "core WebGPU",
-        .baseline = true,
-        .max_buffer_bytes = 256u << 20,
-        .max_binding_bytes = 128u << 20,
-        .max_storage_buffers = 8,
-        .max_workgroup_bytes = 16384,
-        .max_workgroup_invocations = 256,
-        .max_workgroup_size = {256, 256, 64},
-        .max_grid = 65535,
-        .storage_alignment = 256,
-        .uniform_alignment = 256,
-    };
-}
-
 qn_status qn_inspect_memory(const qn_inspection *inspection, const qn_device_info *device,
                             const qn_session_options *options, uint64_t gpu_memory, qn_memory_plan *plan)
 {
     *plan = (qn_memory_plan){0};
-    QN_TRY(inspection->runnable);
     qn_device_info core = core_device();
     if (!device) device = &core;
-    /* A model of its own: describing adds weights, and the inspection must stay as it is. */
-    qn_model *model = NULL;
-    qn_status runnable = qn_ok();
-    QN_TRY(qn_model_read(inspection->allocator, inspection->gguf, inspection->file.size, true, &model, &runnable));
-    qn_model_tensor *tensors = NULL;
-    size_t n_tensors;
-    qn_status s = runnable;
-    if (s.code == QN_OK) s = qn_model_describe(model, inspection->gguf, device, &tensors, &n_tensors);
-    if (s.code == QN_OK) s = predict(model, device, options, gpu_memory, plan);
-    qn_free(inspection->allocator, tensors);
+    qn_model *model;
+    QN_TRY(describe_for(inspection, device, &model));
+    qn_status s = predict(model, device, options, gpu_memory, plan);
     qn_model_close(model);
     return s;
 }
