@@ -25,7 +25,7 @@ static const qn_kernel_row linear_rows[] = {
      .preferred = QN_ROW_GPU, .min_rows = 2, .max_rows = 8},
     {.name = "linear.gemm", .source = "linear_gemm", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
      .workgroup = {128, 1, 1},
-     .consts = {{"TILE_N", 64}, {"TILE_M", 128}, {"MICRO_M", 2}, {"MICRO_N", 2}, {"MIN_GROUPS", 128}},
+     .consts = {{"TILE_N", 64}, {"TILE_M", 128}, {"MICRO_M", 2}, {"MICRO_N", 2}, {"MIN_GROUPS", 256}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16", "HAS_BIAS", "K"},
      .preferred = QN_ROW_GPU, .min_rows = 9},
     {.name = "linear.gemm_narrow", .source = "linear_gemm", .with = {"weights4"}, .entry = "main", .access = "rrrrrw",
