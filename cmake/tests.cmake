@@ -4,6 +4,7 @@
 # the same facts as environment variables. Exit code 77 means skipped.
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 
 set(timeout 300)
 if(QN_SANITIZE)
@@ -62,7 +63,7 @@ foreach(source IN LISTS tests)
   if(kind STREQUAL ".c")
     set(target test_${folder}_${short})
     add_executable(${target} ${source})
-    target_link_libraries(${target} PRIVATE test_support PkgConfig::CMOCKA PkgConfig::JANSSON)
+    target_link_libraries(${target} PRIVATE test_support PkgConfig::CMOCKA PkgConfig::JANSSON PkgConfig::UTF8PROC)
     set_target_properties(${target} PROPERTIES
       OUTPUT_NAME ${name}
       BUILD_RPATH "${origin}/../../${wgpu_relative}"

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "format/quant.h"
 #include "graph/graph.h"
 #include "run/session.h"
@@ -70,19 +71,7 @@ static void plan_all(const qn_model *model, const qn_device_info *device)
 
 static void read_model(const qn_gguf *gguf, size_t size)
 {
-    static const qn_device_info device = {
-        .name = "core WebGPU",
-        .baseline = true,
-        .max_buffer_bytes = 256u << 20,
-        .max_binding_bytes = 128u << 20,
-        .max_storage_buffers = 8,
-        .max_workgroup_bytes = 16384,
-        .max_workgroup_invocations = 256,
-        .max_workgroup_size = {256, 256, 64},
-        .max_grid = 65535,
-        .storage_alignment = 256,
-        .uniform_alignment = 256,
-    };
+    const qn_device_info device = qn_core_device();
     qn_model *model;
     qn_model_tensor *tensors = NULL;
     size_t n_tensors = 0;

@@ -1,6 +1,8 @@
 /* adapter.c - listing adapters, reading what they can do, choosing one. */
 #include "gpu/adapter.h"
 
+#include "base/limits.h"
+
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,29 +50,13 @@ static void read_identity(WGPUAdapter adapter, qn_device_info *info)
     wgpuAdapterInfoFreeMembers(raw);
 }
 
-/* Core WebGPU limits: https://www.w3.org/TR/webgpu/#limits */
-static void core_limits(qn_device_info *info)
-{
-    info->max_buffer_bytes = 256u << 20;
-    info->max_binding_bytes = 128u << 20;
-    info->max_storage_buffers = 8;
-    info->max_workgroup_bytes = 16384;
-    info->max_workgroup_invocations = 256;
-    info->max_workgroup_size[0] = 256;
-    info->max_workgroup_size[1] = 256;
-    info->max_workgroup_size[2] = 64;
-    info->max_grid = 65535;
-    info->storage_alignment = 256;
-    info->uniform_alignment = 256;
-}
-
 void qn_adapter_read(WGPUAdapter adapter, bool baseline, qn_device_info *info)
 {
-    *info = (qn_device_info){.baseline = baseline};
+    *info = qn_core_device();
+    info->baseline = baseline;
     read_identity(adapter, info);
     WGPUFeatureName features[QN_MAX_FEATURES];
     qn_impl_features(adapter, baseline, features, info);
-    core_limits(info);
     WGPULimits limits = WGPU_LIMITS_INIT;
     if (baseline || wgpuAdapterGetLimits(adapter, &limits) != WGPUStatus_Success) return;
     info->max_buffer_bytes = limits.maxBufferSize;

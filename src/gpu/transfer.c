@@ -76,6 +76,7 @@ qn_status qn_readback_poll(qn_readback *readback, const void **data)
         return qn_fail(QN_ERR_GPU, "readback failed: %s", readback->mapping.message);
     }
     if (state != QN_MAP_READY) return qn_ok();
+    QN_TRY(qn_gpu_check(readback->gpu)); /* wgpu-native aborts when the mapped buffer was destroyed with its device */
     *data = wgpuBufferGetConstMappedRange(readback->handle, 0, (size_t)readback->mapped_size);
     return *data ? qn_ok() : qn_fail(QN_ERR_GPU, "readback: mapped range is missing");
 }

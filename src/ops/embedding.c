@@ -5,7 +5,7 @@
 static const qn_kernel_row rows[] = {
     {.name = "embedding.token",
      .source = "embedding",
-     .with = {"weights"},
+     .with = {"storage", "weights"},
      .entry = "main",
      .access = "rrrrw",
      .workgroup = {128, 1, 1},

@@ -2,15 +2,6 @@
 // workgroup memory. An invocation computes MICRO_M x MICRO_N quads (4 x 4 outputs each). What the next step needs is
 // loaded into registers while this step is computed.
 
-struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;       // [m, K]
-@group(0) @binding(2) var<storage, read> wdata: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> wscales: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> wmins: array<vec2<u32>>;
-@group(0) @binding(5) var<storage, read> bias: array<f32>;          // [n]
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [m, n]
-
 const TILE_K: u32 = 16u;
 const K4: u32 = K / 4u;
 const M4: u32 = TILE_M / 4u; // quads of x rows in a tile

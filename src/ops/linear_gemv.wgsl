@@ -2,15 +2,6 @@
 // A workgroup's invocations are QUADS quads of weight rows times slices of K; every invocation has work. Each reads
 // one vec4<u32> (a unit of 8 elements of 4 rows) a step; neighbouring invocations read neighbouring words.
 
-struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;       // [m, K]
-@group(0) @binding(2) var<storage, read> wdata: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> wscales: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> wmins: array<vec2<u32>>;
-@group(0) @binding(5) var<storage, read> bias: array<f32>;          // [n]
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [m, n]
-
 const QUADS: u32 = TILE_N / 4u;
 const SLICES: u32 = WG_X / QUADS;
 const UNITS: u32 = (K + 7u) / 8u;

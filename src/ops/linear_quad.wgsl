@@ -1,15 +1,6 @@
 // linear_quad.wgsl - one invocation four weight rows (a quad), TILE_M rows of x: for software devices, where workgroup
 // barriers are slow and one wide load costs little more than a narrow one. x is the same for all invocations.
 
-struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32 }
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;       // [m, K]
-@group(0) @binding(2) var<storage, read> wdata: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> wscales: array<vec2<u32>>;
-@group(0) @binding(4) var<storage, read> wmins: array<vec2<u32>>;
-@group(0) @binding(5) var<storage, read> bias: array<f32>;          // [n]
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;       // [m, n]
-
 const K4: u32 = K / 4u;
 const UNITS: u32 = (K + 7u) / 8u;
 // Units that share a scale.

@@ -3,16 +3,9 @@
 // constants  STORAGE (enum qn_storage), GROUP, SCALE_F16.  kw: words a row; groups: scale groups a row.
 
 const PACK_ROWS: u32 = 16u; // QN_PACK_ROWS
-const STORE_F32: u32 = 0u;
-const STORE_F16: u32 = 1u;
-const STORE_BF16: u32 = 2u;
-const STORE_Q8: u32 = 3u;
-const STORE_Q4: u32 = 4u;
-const STORE_Q4A: u32 = 5u;
 
 // Elements of a 32-bit word.
 const W_ELEMENTS: u32 = select(select(select(8u, 4u, STORAGE == STORE_Q8), 2u, STORAGE == STORE_F16 || STORAGE == STORE_BF16), 1u, STORAGE == STORE_F32);
-const W_QUANTIZED: bool = STORAGE >= STORE_Q8;
 
 // Index of word `word` of row n in the data section (and of group g in a scales section, with kw = groups).
 fn w_index(n: u32, word: u32, kw: u32) -> u32 {

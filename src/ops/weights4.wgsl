@@ -2,13 +2,6 @@
 // The including file declares  wdata: array<vec4<u32>>,  wscales, wmins: array<vec2<u32>>,  p.kw and p.groups; its row
 // the constants STORAGE, GROUP, SCALE_F16. A quad is rows 4q..4q+3 of the part; a unit 8 elements along K.
 
-const STORE_F32: u32 = 0u;
-const STORE_F16: u32 = 1u;
-const STORE_BF16: u32 = 2u;
-const STORE_Q8: u32 = 3u;
-const STORE_Q4: u32 = 4u;
-const STORE_Q4A: u32 = 5u;
-const W_QUANTIZED: bool = STORAGE >= STORE_Q8;
 // Words of a unit.
 const UNIT_WORDS: u32 = select(select(select(1u, 2u, STORAGE == STORE_Q8), 4u, STORAGE == STORE_F16 || STORAGE == STORE_BF16), 8u, STORAGE == STORE_F32);
 

@@ -1,5 +1,6 @@
 /* inspect.c - a model file's header, and the memory that it would take, without a GPU. */
 #include "base/file.h"
+#include "base/limits.h"
 #include "format/quant.h"
 #include "graph/graph.h"
 #include "run/session.h"
@@ -53,24 +54,6 @@ static qn_status list_tensors(qn_inspection *in)
     return qn_ok();
 }
 
-/* Core WebGPU's limits, for a prediction without an adapter. */
-static qn_device_info core_device(void)
-{
-    return (qn_device_info){
-        .name = "core WebGPU",
-        .baseline = true,
-        .max_buffer_bytes = 256u << 20,
-        .max_binding_bytes = 128u << 20,
-        .max_storage_buffers = 8,
-        .max_workgroup_bytes = 16384,
-        .max_workgroup_invocations = 256,
-        .max_workgroup_size = {256, 256, 64},
-        .max_grid = 65535,
-        .storage_alignment = 256,
-        .uniform_alignment = 256,
-    };
-}
-
 /* A second model from the same header, with its weights described for a device: the inspection's own stays as it is. */
 static qn_status describe_for(const qn_inspection *in, const qn_device_info *device, qn_model **model)
 {
@@ -95,7 +78,7 @@ static qn_status open_inspection(qn_inspection *in, const char *path)
     qn_source source = qn_file_source(&in->file);
     QN_TRY(qn_in(qn_gguf_open(in->allocator, &source, &in->gguf), "%s", path));
     QN_TRY(qn_model_read(in->allocator, in->gguf, in->file.size, false, &in->model, &in->runnable));
-    qn_device_info core = core_device();
+    qn_device_info core = qn_core_device();
     qn_model *described;
     if (describe_for(in, &core, &described).code == QN_OK)
         in->model->info.weight_gpu_bytes = described->info.weight_gpu_bytes;
@@ -198,7 +181,7 @@ qn_status qn_inspect_memory(const qn_inspection *inspection, const qn_device_inf
                             const qn_session_options *options, uint64_t gpu_memory, qn_memory_plan *plan)
 {
     *plan = (qn_memory_plan){0};
-    qn_device_info core = core_device();
+    qn_device_info core = qn_core_device();
     if (!device) device = &core;
     qn_model *model;
     QN_TRY(describe_for(inspection, device, &model));

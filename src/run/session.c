@@ -250,9 +250,11 @@ qn_status qn_session_step(qn_session *session, qn_step_state *state)
 
 const float *qn_session_logits(const qn_session *session, size_t *n_rows, size_t *first_row)
 {
-    if (n_rows) *n_rows = session->has_logits ? session->n_rows : 0;
+    /* They lie in memory of the device, and go with it. */
+    bool there = session->has_logits && qn_gpu_poll(session->model->engine->gpu, false).code == QN_OK;
+    if (n_rows) *n_rows = there ? session->n_rows : 0;
     if (first_row) *first_row = session->first_row;
-    return session->has_logits ? qn_graph_output_data(session->graph, session->io.logits, NULL) : NULL;
+    return there ? qn_graph_output_data(session->graph, session->io.logits, NULL) : NULL;
 }
 
 #ifndef QN_NO_BLOCKING

@@ -204,7 +204,7 @@ static void the_live_row_count_chooses_the_kernel(void **state)
         qn_test_plan t;
         qn_test_plan_init(&t, QN_OP_LINEAR);
         t.device.type = devices[d].type;
-        qn_weight *w = described(&t.device, 8192, 2048);
+        qn_weight *w = described(&t.device, 16384, 2048);
         qn_value x = plan_for(&t, w, 128);
         for (size_t i = 0; i < 5; i++) {
             t.tensors[x].live.dim[0] = live[i];
@@ -213,7 +213,7 @@ static void the_live_row_count_chooses_the_kernel(void **state)
             assert_int_equal(t.plan.n_dispatches, 1);
             const qn_dispatch *dispatch = &t.plan.dispatches[0];
             assert_string_equal(dispatch->row->name, want);
-            assert_int_equal(dispatch->grid[0], qn_div_up(8192, qn_row_const(dispatch->row, "TILE_N")));
+            assert_int_equal(dispatch->grid[0], qn_div_up(16384, qn_row_const(dispatch->row, "TILE_N")));
             assert_int_equal(dispatch->grid[1], qn_div_up(live[i], qn_row_const(dispatch->row, "TILE_M")));
             assert_int_equal(dispatch->grid[2], 1);
         }

@@ -405,7 +405,9 @@ static void a_lost_device_is_reported_and_a_new_engine_goes_on(void **state)
         qn_test_feed(s, f->tokens, 10, N_VOCAB, NULL);
         qn_assert_ok(qn_session_append(s, f->tokens[10]));
         if (in_flight) qn_assert_ok(qn_session_step(s, &step));
+        assert_int_equal(qn_session_logits(s, NULL, NULL) != NULL, !in_flight);
         qn_engine_lose_device(engine);
+        assert_null(qn_session_logits(s, NULL, NULL));
         qn_status status = qn_ok();
         for (int i = 0; i < 1000 && status.code == QN_OK; i++) status = qn_session_step(s, &step);
         qn_assert_fails(status, QN_ERR_DEVICE_LOST, "open a new one");

@@ -1,23 +1,14 @@
 #include "support/plan_harness.h"
 
+#include "base/limits.h"
+
 #include <string.h>
 
 qn_device_info qn_test_baseline_device(void)
 {
-    return (qn_device_info){
-        .name = "baseline",
-        .type = QN_ADAPTER_DISCRETE,
-        .baseline = true,
-        .max_buffer_bytes = 256u << 20,
-        .max_binding_bytes = 128u << 20,
-        .max_storage_buffers = 8,
-        .max_workgroup_bytes = 16384,
-        .max_workgroup_invocations = 256,
-        .max_workgroup_size = {256, 256, 64},
-        .max_grid = 65535,
-        .storage_alignment = 256,
-        .uniform_alignment = 256,
-    };
+    qn_device_info device = qn_core_device();
+    device.type = QN_ADAPTER_DISCRETE;
+    return device;
 }
 
 void qn_test_plan_init(qn_test_plan *t, qn_op op)
