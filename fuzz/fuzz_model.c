@@ -9,6 +9,8 @@
 #include "run/session.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
 typedef struct input {
     const uint8_t *data;
@@ -89,6 +91,45 @@ static void read_model(const qn_gguf *gguf, size_t size)
     }
     qn_free(a, tensors);
     qn_model_close(model);
+}
+
+/* ---- mutation -------------------------------------------------------------------------------- */
+
+/* The place behind a name in the input, or NULL. */
+static uint8_t *behind(uint8_t *data, size_t size, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 0; i + n + 8 <= size; i++)
+        if (data[i] == (uint8_t)name[0] && memcmp(data + i, name, n) == 0) return data + i + n;
+    return NULL;
+}
+
+/* Every second time changes up to four numbers where they mean something: values of metadata, and dimensions and types
+ * of tensors. Bytes changed anywhere seldom leave a file that is still a model. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    static const char *const names[] = {"llama.block_count",          "llama.context_length",
+                                        "llama.embedding_length",     "llama.feed_forward_length",
+                                        "llama.attention.head_count", "llama.attention.head_count_kv",
+                                        "llama.attention.key_length", "llama.attention.value_length",
+                                        "llama.rope.dimension_count", "llama.rope.freq_base",
+                                        "token_embd.weight",          "blk.0.attn_q.weight",
+                                        "blk.0.attn_k.weight",        "blk.0.attn_v.weight",
+                                        "blk.0.attn_output.weight",   "blk.0.ffn_down.weight",
+                                        "rope_freqs.weight"};
+    enum { N = sizeof names / sizeof names[0], FIRST_TENSOR = 10 };
+    if (seed % 2) return LLVMFuzzerMutate(data, size, max_size);
+    uint32_t random = seed / 2;
+    for (unsigned i = 0; i <= seed / 2 % 4; i++) {
+        random = random * 1664525u + 1013904223u;
+        uint32_t which = (random >> 8) % N, shift = (random >> 16) % 32, bits = random >> 24;
+        uint8_t *p = behind(data, size, names[which]);
+        if (!p) continue;
+        /* a power of two, and around; a small number; a tensor's rank, first dimension or type */
+        uint32_t number = bits % 4 == 0 ? bits / 4 : (1u << shift) + bits % 4 - 2;
+        memcpy(p + (which < FIRST_TENSOR || bits & 4 ? 4 : 0), &number, 4);
+    }
+    return size;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

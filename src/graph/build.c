@@ -349,6 +349,19 @@ qn_value qn_last_rows(qn_graph *g, qn_value x, qn_value n, uint32_t max_rows)
 
 /* ---- build ----------------------------------------------------------------------------------- */
 
+/* The memory table of the plan, with --trace. */
+static void trace_memory(const qn_graph *g)
+{
+    const qn_memory_table *m = &g->memory;
+    if (!g->engine || !g->engine->trace) return;
+    qn_log_line(&g->engine->log, QN_LOG_DEBUG,
+                "memory: weights %llu, states %llu, activations %llu (%llu without reuse), scratch %llu, inputs, outputs "
+                "and parameters %llu bytes; %u pooled buffers, %zu nodes, at most %u dispatches",
+                (unsigned long long)m->weights, (unsigned long long)m->states, (unsigned long long)m->activations,
+                (unsigned long long)m->activations_unpooled, (unsigned long long)m->scratch, (unsigned long long)m->io,
+                m->n_slots, g->n_nodes, g->n_slots);
+}
+
 qn_status qn_graph_build(qn_graph *g)
 {
     QN_TRY(g->status);
@@ -358,5 +371,6 @@ qn_status qn_graph_build(qn_graph *g)
     qn_graph_failed(g, s);
     g->built = s.code == QN_OK && g->engine;
     g->plan.building = false;
+    if (g->built) trace_memory(g);
     return s;
 }
