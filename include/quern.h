@@ -81,27 +81,27 @@ typedef enum qn_adapter_type {
 
 /* What an adapter (or an opened device: then what was granted) is and can do. */
 typedef struct qn_device_info {
-    char name[128];    /* "NVIDIA H100 80GB HBM3"                                  */
-    char vendor[64];   /* may be empty                                             */
-    char driver[128];  /* driver name and version, may be empty                    */
-    char backend[16];  /* "vulkan", "metal", "d3d12", "opengl"                     */
+    char name[128];     /* "NVIDIA H100 80GB HBM3"                                  */
+    char vendor[64];    /* may be empty                                             */
+    char driver[128];   /* driver name and version, may be empty                    */
+    char backend[16];   /* "vulkan", "metal", "d3d12", "opengl"                     */
     char type_name[16]; /* "discrete", "integrated", "software", "unknown"         */
     qn_adapter_type type;
-    bool baseline;           /* opened with core limits and no optional feature          */
-    bool f16;                /* WGSL shader-f16                                          */
-    bool subgroups;          /* WGSL subgroup operations                                 */
-    bool timestamps;         /* GPU timestamps at pass boundaries                        */
-    bool timestamps_in_pass; /* GPU timestamps between dispatches of one pass (native)   */
+    bool baseline;                       /* opened with core limits and no optional feature          */
+    bool f16;                            /* WGSL shader-f16                                          */
+    bool subgroups;                      /* WGSL subgroup operations                                 */
+    bool timestamps;                     /* GPU timestamps at pass boundaries                        */
+    bool timestamps_in_pass;             /* GPU timestamps between dispatches of one pass (native)   */
     uint32_t subgroup_min, subgroup_max; /* 0 when the adapter does not say              */
     uint64_t max_buffer_bytes;
-    uint64_t max_binding_bytes;          /* maxStorageBufferBindingSize                  */
-    uint32_t max_storage_buffers;        /* per shader stage                             */
-    uint32_t max_workgroup_bytes;        /* maxComputeWorkgroupStorageSize               */
+    uint64_t max_binding_bytes;   /* maxStorageBufferBindingSize                  */
+    uint32_t max_storage_buffers; /* per shader stage                             */
+    uint32_t max_workgroup_bytes; /* maxComputeWorkgroupStorageSize               */
     uint32_t max_workgroup_invocations;
     uint32_t max_workgroup_size[3];
-    uint32_t max_grid;                   /* maxComputeWorkgroupsPerDimension             */
-    uint32_t storage_alignment;          /* minStorageBufferOffsetAlignment              */
-    uint32_t uniform_alignment;          /* minUniformBufferOffsetAlignment              */
+    uint32_t max_grid;          /* maxComputeWorkgroupsPerDimension             */
+    uint32_t storage_alignment; /* minStorageBufferOffsetAlignment              */
+    uint32_t uniform_alignment; /* minUniformBufferOffsetAlignment              */
 } qn_device_info;
 
 /* Lists the adapters of this machine, best first within each kind as the implementation gives them.
@@ -114,21 +114,21 @@ QN_API qn_status qn_devices(qn_device_info *infos, size_t capacity, size_t *coun
 typedef struct qn_engine qn_engine;
 
 typedef struct qn_engine_options {
-    const char *device;   /* NULL: the best GPU, a software adapter only when there is no other.
-                             "2": position in qn_devices. Otherwise: a part of the adapter's name. */
-    bool baseline;        /* core WebGPU limits and no optional feature, on any adapter            */
-    uint64_t gpu_memory;  /* most bytes of GPU memory this engine may hold; 0: no own limit        */
-    const char *route;    /* force this kernel row ("linear.gemv") wherever it is usable           */
+    const char *device;       /* NULL: the best GPU, a software adapter only when there is no other.
+                                 "2": position in qn_devices. Otherwise: a part of the adapter's name. */
+    bool baseline;            /* core WebGPU limits and no optional feature, on any adapter            */
+    uint64_t gpu_memory;      /* most bytes of GPU memory this engine may hold; 0: no own limit        */
+    const char *route;        /* force this kernel row ("linear.gemv") wherever it is usable           */
     const char *dump_shaders; /* folder into which every compiled WGSL source is written           */
-    bool trace;           /* log every dispatch (kernel, grid, parameters) at QN_LOG_DEBUG         */
-    qn_log_fn log;        /* NULL: silent                                                          */
+    bool trace;               /* log every dispatch (kernel, grid, parameters) at QN_LOG_DEBUG         */
+    qn_log_fn log;            /* NULL: silent                                                          */
     void *log_user;
-    const qn_allocator *allocator; /* NULL: malloc; must outlive the engine                        */
+    const qn_allocator *allocator;  /* NULL: malloc; must outlive the engine                        */
     uint64_t fail_allocation_after; /* testing: the GPU allocation that would pass this many bytes
                                        fails as if the device were out of memory; 0: never         */
-    uint64_t max_binding_bytes; /* testing: report at most this as the device's max_binding_bytes and
-                                   twice this as max_buffer_bytes, so that what is split on large
-                                   tensors is split on small ones; 0: the device's own             */
+    uint64_t max_binding_bytes;     /* testing: report at most this as the device's max_binding_bytes and
+                                       twice this as max_buffer_bytes, so that what is split on large
+                                       tensors is split on small ones; 0: the device's own             */
 } qn_engine_options;
 
 QN_API qn_status qn_engine_open(const qn_engine_options *options, qn_engine **engine);
@@ -142,10 +142,10 @@ QN_API void qn_engine_lose_device(qn_engine *engine);
 
 /* One kernel row (a compiled variant that plan() may choose). */
 typedef struct qn_route_info {
-    const char *name;   /* "linear.gemv"                                                     */
-    const char *needs;  /* "baseline", "f16" or "subgroups"                                  */
-    bool usable;        /* this device can run it                                            */
-    bool preferred;     /* plan() may choose it on this device without being forced          */
+    const char *name;  /* "linear.gemv"                                                     */
+    const char *needs; /* "baseline", "f16" or "subgroups"                                  */
+    bool usable;       /* this device can run it                                            */
+    bool preferred;    /* plan() may choose it on this device without being forced          */
 } qn_route_info;
 
 /* The kernel rows of every operation on a device described by info (of a listed or opened adapter). */
@@ -173,16 +173,15 @@ typedef struct qn_model_info {
     uint32_t n_vocab, n_ctx_train, n_embd, n_layers, n_heads, n_kv_heads, head_dim, n_ff;
     float rope_freq_base, rms_eps;
     bool tied_output;
-    bool has_tokenizer;            /* a tokenizer that this version reads                           */
-    char tokenizer[64];            /* "gpt2 / llama-bpe", or why there is none                      */
-    char chat_template[64];        /* "llama3", "" when the file has none, or "unsupported: ..."    */
-    uint64_t kv_bytes_per_token;   /* GPU bytes of KV cache for one position, all layers            */
+    bool has_tokenizer;          /* a tokenizer that this version reads                           */
+    char tokenizer[64];          /* "gpt2 / llama-bpe", or why there is none                      */
+    char chat_template[64];      /* "llama3", "" when the file has none, or "unsupported: ..."    */
+    uint64_t kv_bytes_per_token; /* GPU bytes of KV cache for one position, all layers            */
 } qn_model_info;
 
 /* Opens a GGUF file and loads its weights into GPU memory (blocking; see qn_loader for steps). */
 #ifndef QN_NO_BLOCKING
-QN_API qn_status qn_model_open(qn_engine *engine, const char *path, const qn_model_options *options,
-                               qn_model **model);
+QN_API qn_status qn_model_open(qn_engine *engine, const char *path, const qn_model_options *options, qn_model **model);
 #endif
 QN_API void qn_model_close(qn_model *model);
 QN_API const qn_model_info *qn_model_get_info(const qn_model *model);
@@ -210,9 +209,9 @@ QN_API void qn_loader_close(qn_loader *loader);
 typedef struct qn_inspection qn_inspection;
 
 typedef struct qn_tensor_info {
-    const char *name;    /* zero-terminated; as in the file                                          */
-    const char *type;    /* "Q4_0"; "type 99" for a number that the format does not define           */
-    bool supported;      /* a type that this version reads                                           */
+    const char *name; /* zero-terminated; as in the file                                          */
+    const char *type; /* "Q4_0"; "type 99" for a number that the format does not define           */
+    bool supported;   /* a type that this version reads                                           */
     uint32_t n_dims;
     uint64_t dims[4];    /* as in the file: dims[0] is the fastest (K of a matrix); unused are 1     */
     uint64_t file_bytes; /* 0 when the type's size is not known                                      */
@@ -238,14 +237,13 @@ QN_API const qn_tokenizer *qn_inspect_tokenizer(const qn_inspection *inspection,
  * tensor type not supported, memory not enough. options NULL: defaults. */
 struct qn_session_options;
 QN_API qn_status qn_inspect_memory(const qn_inspection *inspection, const qn_device_info *device,
-                                   const struct qn_session_options *options, uint64_t gpu_memory,
-                                   qn_memory_plan *plan);
+                                   const struct qn_session_options *options, uint64_t gpu_memory, qn_memory_plan *plan);
 
 /* ---- tokenizer ------------------------------------------------------------------------------- */
 
 typedef struct qn_encode_options {
-    bool add_bos;        /* put the file's bos token first                                     */
-    bool parse_special;  /* read special tokens such as <|eot_id|> in the text as tokens        */
+    bool add_bos;       /* put the file's bos token first                                     */
+    bool parse_special; /* read special tokens such as <|eot_id|> in the text as tokens        */
 } qn_encode_options;
 
 /* Text (UTF-8; invalid bytes are encoded byte by byte) to token ids. Writes at most capacity ids and
@@ -259,8 +257,8 @@ QN_API const char *qn_tokenizer_bytes(const qn_tokenizer *tokenizer, int32_t tok
 QN_API bool qn_tokenizer_is_special(const qn_tokenizer *tokenizer, int32_t token);
 /* True for tokens that end a generation (eos, eot, eom). */
 QN_API bool qn_tokenizer_is_end(const qn_tokenizer *tokenizer, int32_t token);
-QN_API int32_t qn_tokenizer_bos(const qn_tokenizer *tokenizer); /* -1: none */
-QN_API int32_t qn_tokenizer_eos(const qn_tokenizer *tokenizer); /* -1: none */
+QN_API int32_t qn_tokenizer_bos(const qn_tokenizer *tokenizer);   /* -1: none */
+QN_API int32_t qn_tokenizer_eos(const qn_tokenizer *tokenizer);   /* -1: none */
 QN_API bool qn_tokenizer_adds_bos(const qn_tokenizer *tokenizer); /* the file asks for bos first */
 QN_API uint32_t qn_tokenizer_n_vocab(const qn_tokenizer *tokenizer);
 
@@ -293,13 +291,13 @@ QN_API qn_status qn_chat_encode(const qn_model *model, const qn_chat_message *me
 typedef struct qn_sampler qn_sampler;
 
 typedef struct qn_sampler_options {
-    float temperature;        /* 0: greedy                                                        */
-    uint32_t top_k;           /* 0: off                                                           */
-    float top_p;              /* 0 or 1: off                                                      */
-    float min_p;              /* 0: off                                                           */
-    float repetition_penalty; /* 0 or 1: off; > 1 lowers tokens of the last repetition_window     */
+    float temperature;          /* 0: greedy                                                        */
+    uint32_t top_k;             /* 0: off                                                           */
+    float top_p;                /* 0 or 1: off                                                      */
+    float min_p;                /* 0: off                                                           */
+    float repetition_penalty;   /* 0 or 1: off; > 1 lowers tokens of the last repetition_window     */
     uint32_t repetition_window; /* 0: 64                                                          */
-    uint64_t seed;            /* the same seed and logits give the same tokens                    */
+    uint64_t seed;              /* the same seed and logits give the same tokens                    */
 } qn_sampler_options;
 
 QN_API qn_status qn_sampler_open(const qn_sampler_options *options, uint32_t n_vocab, qn_sampler **sampler);
@@ -332,8 +330,8 @@ typedef enum qn_logits_mode {
 /* Makes `tokens` the session's content: keeps the longest common prefix of what it holds (at least the
  * last token is computed again) and queues the rest. Ids outside the vocabulary and lists longer than
  * the context are refused and nothing changes. *n_reused (may be NULL) gets the kept length. */
-QN_API qn_status qn_session_set_tokens(qn_session *session, const int32_t *tokens, size_t n_tokens,
-                                       qn_logits_mode mode, size_t *n_reused);
+QN_API qn_status qn_session_set_tokens(qn_session *session, const int32_t *tokens, size_t n_tokens, qn_logits_mode mode,
+                                       size_t *n_reused);
 /* Queues one more token; QN_ERR_CONTEXT when the context is full (nothing changes). */
 QN_API qn_status qn_session_append(qn_session *session, int32_t token);
 

@@ -44,10 +44,10 @@ typedef enum qn_weight_kind {
 typedef struct qn_weight_desc {
     const char *name;
     qn_weight_kind kind;
-    bool matrix;         /* false: a plain f32 tensor (norm weight, bias, table); true: [N, K] in the packed
-                            layout, for linear and embedding. Quantized and 16-bit kinds are always matrices */
+    bool matrix; /* false: a plain f32 tensor (norm weight, bias, table); true: [N, K] in the packed
+                    layout, for linear and embedding. Quantized and 16-bit kinds are always matrices */
     qn_shape shape;
-    uint32_t group;      /* elements of a scale group along K (quantized kinds); any positive number        */
+    uint32_t group; /* elements of a scale group along K (quantized kinds); any positive number        */
     const void *data;
     const float *scales;
     const float *mins;
@@ -71,10 +71,22 @@ QN_API qn_value qn_graph_state(qn_graph *g, const char *name, qn_dtype dtype, qn
 QN_API qn_value qn_graph_weight(qn_graph *g, qn_weight *weight);
 QN_API void qn_graph_output(qn_graph *g, qn_value value, const char *name);
 
-static inline qn_shape qn_shape_1(uint32_t a) { return (qn_shape){1, {a}}; }
-static inline qn_shape qn_shape_2(uint32_t a, uint32_t b) { return (qn_shape){2, {a, b}}; }
-static inline qn_shape qn_shape_3(uint32_t a, uint32_t b, uint32_t c) { return (qn_shape){3, {a, b, c}}; }
-static inline qn_shape qn_shape_4(uint32_t a, uint32_t b, uint32_t c, uint32_t d) { return (qn_shape){4, {a, b, c, d}}; }
+static inline qn_shape qn_shape_1(uint32_t a)
+{
+    return (qn_shape){1, {a}};
+}
+static inline qn_shape qn_shape_2(uint32_t a, uint32_t b)
+{
+    return (qn_shape){2, {a, b}};
+}
+static inline qn_shape qn_shape_3(uint32_t a, uint32_t b, uint32_t c)
+{
+    return (qn_shape){3, {a, b, c}};
+}
+static inline qn_shape qn_shape_4(uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+{
+    return (qn_shape){4, {a, b, c, d}};
+}
 
 /* y[..., N] = x[..., K] . w[N, K]^T (+ bias[N]); any weight kind; bias 0: none. */
 QN_API qn_value qn_linear(qn_graph *g, qn_value x, qn_value w, qn_value bias);
@@ -84,10 +96,10 @@ QN_API qn_value qn_embedding(qn_graph *g, qn_value w, qn_value ids);
 QN_API qn_value qn_rms_norm(qn_graph *g, qn_value x, qn_value w, float eps);
 
 typedef struct qn_rope_table_options {
-    uint32_t head_dim;          /* D, even                                                          */
+    uint32_t head_dim; /* D, even                                                          */
     uint32_t n_positions;
-    double freq_base;           /* angle(pos, i) = pos * freq_base^(-2i/D) / freq_factors[i]        */
-    const float *freq_factors;  /* [D/2], or NULL for ones (GGUF's rope_freqs.weight)                */
+    double freq_base;          /* angle(pos, i) = pos * freq_base^(-2i/D) / freq_factors[i]        */
+    const float *freq_factors; /* [D/2], or NULL for ones (GGUF's rope_freqs.weight)                */
 } qn_rope_table_options;
 
 /* Table of cosine and sine, f32 [n_positions, D/2, 2], computed in float64. */
@@ -156,13 +168,13 @@ QN_API qn_status qn_graph_read_state(qn_graph *g, qn_value state, void *data);
 
 /* One dispatch of the last plan. */
 typedef struct qn_trace {
-    const char *kernel;    /* row name, "linear.gemv"                    */
-    const char *op;        /* "linear"                                   */
-    const char *node;      /* name of the node's weight or output        */
+    const char *kernel; /* row name, "linear.gemv"                    */
+    const char *op;     /* "linear"                                   */
+    const char *node;   /* name of the node's weight or output        */
     uint32_t grid[3];
     uint32_t n_params;
     const uint32_t *params;
-    double gpu_ns;         /* of the last profiled execution; 0 otherwise */
+    double gpu_ns; /* of the last profiled execution; 0 otherwise */
 } qn_trace;
 
 /* Number of dispatches of the last submit; dispatch i. */

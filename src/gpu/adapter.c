@@ -20,14 +20,22 @@ void qn_copy_view(WGPUStringView view, char *out, size_t capacity)
 static const char *backend_name(WGPUBackendType type)
 {
     switch (type) {
-    case WGPUBackendType_Vulkan: return "vulkan";
-    case WGPUBackendType_Metal: return "metal";
-    case WGPUBackendType_D3D12: return "d3d12";
-    case WGPUBackendType_D3D11: return "d3d11";
-    case WGPUBackendType_OpenGL: return "opengl";
-    case WGPUBackendType_OpenGLES: return "opengles";
-    case WGPUBackendType_WebGPU: return "webgpu";
-    default: return "unknown";
+    case WGPUBackendType_Vulkan:
+        return "vulkan";
+    case WGPUBackendType_Metal:
+        return "metal";
+    case WGPUBackendType_D3D12:
+        return "d3d12";
+    case WGPUBackendType_D3D11:
+        return "d3d11";
+    case WGPUBackendType_OpenGL:
+        return "opengl";
+    case WGPUBackendType_OpenGLES:
+        return "opengles";
+    case WGPUBackendType_WebGPU:
+        return "webgpu";
+    default:
+        return "unknown";
     }
 }
 
@@ -95,10 +103,8 @@ static bool contains_nocase(const char *text, const char *part)
 
 static int rank_of(qn_adapter_type type)
 {
-    static const int ranks[] = {[QN_ADAPTER_UNKNOWN] = 1,
-                                [QN_ADAPTER_DISCRETE] = 3,
-                                [QN_ADAPTER_INTEGRATED] = 2,
-                                [QN_ADAPTER_SOFTWARE] = 0};
+    static const int ranks[] = {
+        [QN_ADAPTER_UNKNOWN] = 1, [QN_ADAPTER_DISCRETE] = 3, [QN_ADAPTER_INTEGRATED] = 2, [QN_ADAPTER_SOFTWARE] = 0};
     return ranks[type];
 }
 
@@ -126,6 +132,7 @@ qn_status qn_adapter_pick(const qn_adapter_list *list, const char *device, size_
             *index = i;
         }
     }
-    if (best < 0) return qn_fail(QN_ERR_ARGUMENT, "device \"%s\": no adapter has that in its name (see: quern devices)", device);
+    if (best < 0)
+        return qn_fail(QN_ERR_ARGUMENT, "device \"%s\": no adapter has that in its name (see: quern devices)", device);
     return qn_ok();
 }

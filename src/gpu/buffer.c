@@ -9,8 +9,8 @@ qn_status qn_buffer_make(qn_gpu *gpu, WGPUBufferUsage usage, uint64_t size, bool
 {
     *handle = NULL;
     if (size > gpu->info.max_buffer_bytes)
-        return qn_fail(QN_ERR_LIMIT, "%s: %" PRIu64 " bytes are over this device's buffer limit of %" PRIu64, label, size,
-                       gpu->info.max_buffer_bytes);
+        return qn_fail(QN_ERR_LIMIT, "%s: %" PRIu64 " bytes are over this device's buffer limit of %" PRIu64, label,
+                       size, gpu->info.max_buffer_bytes);
     QN_TRY(qn_gpu_check(gpu));
     QN_TRY(qn_account_take(gpu, size, label));
     qn_scope_begin(gpu);
@@ -72,8 +72,8 @@ uint64_t qn_buffer_size(const qn_buffer *buffer)
 qn_status qn_buffer_write(qn_buffer *buffer, uint64_t offset, const void *data, uint64_t size)
 {
     if (offset % 4 || size % 4 || offset > buffer->size || size > buffer->size - offset)
-        return qn_fail(QN_ERR_INTERNAL, "write of %" PRIu64 " bytes at %" PRIu64 " does not fit a buffer of %" PRIu64, size,
-                       offset, buffer->size);
+        return qn_fail(QN_ERR_INTERNAL, "write of %" PRIu64 " bytes at %" PRIu64 " does not fit a buffer of %" PRIu64,
+                       size, offset, buffer->size);
     QN_TRY(qn_gpu_check(buffer->gpu));
     wgpuQueueWriteBuffer(buffer->gpu->queue, buffer->handle, offset, data, (size_t)size);
     atomic_fetch_add(&buffer->gpu->n_writes, 1);
@@ -85,8 +85,8 @@ qn_status qn_buffer_read(qn_buffer *buffer, uint64_t offset, void *data, uint64_
 {
     qn_gpu *gpu = buffer->gpu;
     if (offset % 4 || size % 4 || offset > buffer->size || size > buffer->size - offset)
-        return qn_fail(QN_ERR_INTERNAL, "read of %" PRIu64 " bytes at %" PRIu64 " does not fit a buffer of %" PRIu64, size,
-                       offset, buffer->size);
+        return qn_fail(QN_ERR_INTERNAL, "read of %" PRIu64 " bytes at %" PRIu64 " does not fit a buffer of %" PRIu64,
+                       size, offset, buffer->size);
     if (size == 0) return qn_ok();
     qn_readback *readback = NULL;
     qn_encoder *encoder = NULL;

@@ -7,7 +7,8 @@
 
 /* ---- loss and stray errors ------------------------------------------------------------------- */
 
-static void on_lost(WGPUDevice const *device, WGPUDeviceLostReason reason, WGPUStringView message, void *user, void *unused)
+static void on_lost(WGPUDevice const *device, WGPUDeviceLostReason reason, WGPUStringView message, void *user,
+                    void *unused)
 {
     (void)device;
     (void)unused;
@@ -18,7 +19,8 @@ static void on_lost(WGPUDevice const *device, WGPUDeviceLostReason reason, WGPUS
     atomic_store(&gpu->lost, true);
 }
 
-static void on_stray_error(WGPUDevice const *device, WGPUErrorType type, WGPUStringView message, void *user, void *unused)
+static void on_stray_error(WGPUDevice const *device, WGPUErrorType type, WGPUStringView message, void *user,
+                           void *unused)
 {
     (void)device;
     (void)type;
@@ -83,7 +85,8 @@ typedef struct popped {
     char message[400];
 } popped;
 
-static void on_popped(WGPUPopErrorScopeStatus status, WGPUErrorType type, WGPUStringView message, void *user, void *unused)
+static void on_popped(WGPUPopErrorScopeStatus status, WGPUErrorType type, WGPUStringView message, void *user,
+                      void *unused)
 {
     (void)unused;
     popped *p = user;
@@ -123,8 +126,7 @@ qn_status qn_scope_end(qn_gpu *gpu, const char *what, const char *label)
     pthread_mutex_unlock(&gpu->scope_lock);
     if (atomic_load(&gpu->lost)) return lost_status(gpu);
     for (int i = 0; i < N_SCOPES; i++) {
-        if (!caught[i].done)
-            return qn_fail(QN_ERR_GPU, "%s %s: WebGPU did not answer for an error scope", what, label);
+        if (!caught[i].done) return qn_fail(QN_ERR_GPU, "%s %s: WebGPU did not answer for an error scope", what, label);
         if (caught[i].type == WGPUErrorType_NoError) continue;
         one_line(caught[i].message);
         qn_code code = caught[i].type == WGPUErrorType_OutOfMemory ? QN_ERR_GPU_MEMORY : QN_ERR_GPU;
@@ -139,8 +141,9 @@ qn_status qn_account_take(qn_gpu *gpu, uint64_t size, const char *label)
 {
     uint64_t total = atomic_fetch_add(&gpu->allocated_total, size) + size;
     if (gpu->fail_after && total > gpu->fail_after)
-        return qn_fail(QN_ERR_GPU_MEMORY, "%s: no GPU memory for %" PRIu64 " bytes (failure injected after %" PRIu64 ")",
-                       label, size, gpu->fail_after);
+        return qn_fail(QN_ERR_GPU_MEMORY,
+                       "%s: no GPU memory for %" PRIu64 " bytes (failure injected after %" PRIu64 ")", label, size,
+                       gpu->fail_after);
     uint64_t held = atomic_fetch_add(&gpu->held, size) + size;
     if (gpu->memory_limit && held > gpu->memory_limit) {
         atomic_fetch_sub(&gpu->held, size);
@@ -150,7 +153,8 @@ qn_status qn_account_take(qn_gpu *gpu, uint64_t size, const char *label)
                        label, size, held - size, gpu->memory_limit);
     }
     uint64_t peak = atomic_load(&gpu->peak);
-    while (held > peak && !atomic_compare_exchange_weak(&gpu->peak, &peak, held)) {}
+    while (held > peak && !atomic_compare_exchange_weak(&gpu->peak, &peak, held)) {
+    }
     return qn_ok();
 }
 
@@ -178,7 +182,8 @@ typedef struct device_request {
     char message[400];
 } device_request;
 
-static void on_device(WGPURequestDeviceStatus status, WGPUDevice device, WGPUStringView message, void *user, void *unused)
+static void on_device(WGPURequestDeviceStatus status, WGPUDevice device, WGPUStringView message, void *user,
+                      void *unused)
 {
     (void)status;
     (void)unused;

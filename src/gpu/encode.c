@@ -14,19 +14,33 @@ struct qn_encoder {
     qn_readback *times;
     qn_timing timing;
     uint32_t n_timed; /* dispatches (or the pass) of the current or last timed submission */
+    bool past_marks;  /* the open pass holds dispatches that have no marks                */
+    qn_encoder_counts counts;
+    _Atomic uint32_t finished; /* submissions that the GPU has finished */
 };
+
+/* Queries of a set: https://www.w3.org/TR/webgpu/#dom-gpudevice-createqueryset */
+enum { MAX_QUERIES = 4096 };
 
 static uint32_t query_count(const qn_encoder *e)
 {
     uint32_t n = e->gpu->info.timestamps_in_pass ? e->max_timestamps + 1 : e->max_timestamps * 2;
-    return n < 2 ? 2 : n;
+    return n < 2 ? 2 : n; /* a pair for the whole pass */
+}
+
+/* Dispatches that fit a query set; those after them stay untimed. */
+static uint32_t timed_dispatches(const qn_gpu *gpu, uint32_t wanted)
+{
+    uint32_t most = gpu->info.timestamps_in_pass ? MAX_QUERIES - 1 : MAX_QUERIES / 2;
+    return wanted < most ? wanted : most;
 }
 
 static qn_status make_queries(qn_encoder *e)
 {
     qn_gpu *gpu = e->gpu;
     qn_scope_begin(gpu);
-    WGPUQuerySetDescriptor desc = {.label = qn_view("timestamps"), .type = WGPUQueryType_Timestamp, .count = query_count(e)};
+    WGPUQuerySetDescriptor desc = {
+        .label = qn_view("timestamps"), .type = WGPUQueryType_Timestamp, .count = query_count(e)};
     e->queries = wgpuDeviceCreateQuerySet(gpu->device, &desc);
     QN_TRY(qn_scope_end(gpu, "query set", "timestamps"));
     e->resolved_size = (uint64_t)query_count(e) * 8;
@@ -42,7 +56,7 @@ qn_status qn_encoder_create(qn_gpu *gpu, uint32_t max_timestamps, qn_encoder **e
     QN_TRY(qn_alloc(gpu->allocator, 1, sizeof(qn_encoder), "encoder", &p));
     qn_encoder *e = p;
     e->gpu = gpu;
-    e->max_timestamps = gpu->info.timestamps ? max_timestamps : 0;
+    e->max_timestamps = gpu->info.timestamps ? timed_dispatches(gpu, max_timestamps) : 0;
     if (max_timestamps && !gpu->info.timestamps) {
         qn_encoder_free(e);
         return qn_fail(QN_ERR_UNSUPPORTED, "%s has no GPU timestamps%s", gpu->info.name,
@@ -63,6 +77,9 @@ void qn_encoder_free(qn_encoder *encoder)
 {
     if (!encoder) return;
     qn_encoder_abort(encoder);
+    /* The GPU tells this object when it has finished: wait for that. A lost device tells at once. */
+    for (int i = 0; i < 3 && atomic_load(&encoder->finished) != encoder->counts.submits; i++)
+        qn_impl_poll(encoder->gpu, !atomic_load(&encoder->gpu->lost));
     qn_readback_free(encoder->times);
     qn_buffer_drop(encoder->gpu, encoder->resolved, encoder->resolved_size);
     if (encoder->queries) wgpuQuerySetRelease(encoder->queries);
@@ -73,6 +90,7 @@ static void open_pass(qn_encoder *e, const WGPUPassTimestampWrites *writes)
 {
     WGPUComputePassDescriptor desc = {.label = qn_view("quern"), .timestampWrites = writes};
     e->pass = wgpuCommandEncoderBeginComputePass(e->encoder, &desc);
+    e->counts.passes++;
     atomic_fetch_add(&e->gpu->n_passes, 1);
 }
 
@@ -90,10 +108,10 @@ qn_status qn_encoder_begin(qn_encoder *encoder, qn_timing timing)
     qn_encoder_abort(encoder);
     QN_TRY(qn_gpu_check(gpu));
     if (encoder->times) qn_readback_release(encoder->times);
-    if (timing && !encoder->queries)
-        return qn_fail(QN_ERR_STATE, "this encoder was made without timestamps");
+    if (timing && !encoder->queries) return qn_fail(QN_ERR_STATE, "this encoder was made without timestamps");
     encoder->timing = timing;
     encoder->n_timed = 0;
+    encoder->past_marks = false;
     WGPUCommandEncoderDescriptor desc = {.label = qn_view("quern")};
     encoder->encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
     if (!encoder->encoder) return qn_fail(QN_ERR_GPU, "WebGPU made no command encoder");
@@ -127,15 +145,19 @@ void qn_encoder_dispatch(qn_encoder *encoder, const qn_kernel *kernel, const qn_
 {
     bool room = encoder->timing == QN_TIME_PASS ? encoder->n_timed == 0 : encoder->n_timed < encoder->max_timestamps;
     bool timed = encoder->timing && room;
-    if (timed)
+    if (timed) {
         begin_timed(encoder);
-    else if (!encoder->pass)
-        open_pass(encoder, NULL);
+    } else {
+        /* Past the last mark: a pass of its own, so that the last timed one ends in time. */
+        bool past = encoder->timing == QN_TIME_DISPATCHES && !in_pass_marks(encoder);
+        if (past && encoder->n_timed == encoder->max_timestamps && !encoder->past_marks) close_pass(encoder);
+        encoder->past_marks = past;
+        if (!encoder->pass) open_pass(encoder, NULL);
+    }
     wgpuComputePassEncoderSetPipeline(encoder->pass, kernel->pipeline);
     wgpuComputePassEncoderSetBindGroup(encoder->pass, 0, bindings->handle, 1, &param_offset);
     wgpuComputePassEncoderDispatchWorkgroups(encoder->pass, grid[0], grid[1], grid[2]);
-    if (timed && in_pass_marks(encoder))
-        qn_impl_pass_timestamp(encoder->pass, encoder->queries, encoder->n_timed);
+    if (timed && in_pass_marks(encoder)) qn_impl_pass_timestamp(encoder->pass, encoder->queries, encoder->n_timed);
 }
 
 void qn_encoder_copy(qn_encoder *encoder, qn_buffer *src, uint64_t src_offset, qn_buffer *dst, uint64_t dst_offset,
@@ -158,6 +180,24 @@ static uint32_t mark_count(const qn_encoder *e)
     return in_pass_marks(e) ? e->n_timed + 1 : e->n_timed * 2;
 }
 
+static void on_finished(WGPUQueueWorkDoneStatus status, WGPUStringView message, void *user, void *unused)
+{
+    (void)status;
+    (void)message;
+    (void)unused;
+    atomic_fetch_add(&((qn_encoder *)user)->finished, 1);
+}
+
+static void submit(qn_encoder *e, WGPUCommandBuffer commands)
+{
+    wgpuQueueSubmit(e->gpu->queue, 1, &commands);
+    atomic_fetch_add(&e->gpu->n_submits, 1);
+    e->counts.submits++;
+    WGPUQueueWorkDoneCallbackInfo info = {
+        .mode = WGPUCallbackMode_AllowSpontaneous, .callback = on_finished, .userdata1 = e};
+    wgpuQueueOnSubmittedWorkDone(e->gpu->queue, info);
+}
+
 qn_status qn_encoder_submit(qn_encoder *encoder)
 {
     qn_gpu *gpu = encoder->gpu;
@@ -177,14 +217,26 @@ qn_status qn_encoder_submit(qn_encoder *encoder)
     encoder->encoder = NULL;
     qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
     if (s.code == QN_OK) s = qn_gpu_check(gpu);
-    if (s.code == QN_OK && commands) {
-        wgpuQueueSubmit(gpu->queue, 1, &commands);
-        atomic_fetch_add(&gpu->n_submits, 1);
-    }
+    if (s.code == QN_OK && commands) submit(encoder, commands);
     if (commands) wgpuCommandBufferRelease(commands);
+    if (s.code != QN_OK) encoder->n_timed = 0;
     if (s.code == QN_OK && encoder->timing && encoder->n_timed)
         s = qn_readback_start(encoder->times, (uint64_t)mark_count(encoder) * 8);
     return s;
+}
+
+qn_status qn_encoder_poll(qn_encoder *encoder, bool *done)
+{
+    *done = atomic_load(&encoder->finished) == encoder->counts.submits;
+    if (*done) return qn_gpu_check_lost(encoder->gpu);
+    QN_TRY(qn_gpu_poll(encoder->gpu, false));
+    *done = atomic_load(&encoder->finished) == encoder->counts.submits;
+    return qn_ok();
+}
+
+qn_encoder_counts qn_encoder_get_counts(const qn_encoder *encoder)
+{
+    return encoder->counts;
 }
 
 void qn_encoder_abort(qn_encoder *encoder)

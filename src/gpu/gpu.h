@@ -15,19 +15,19 @@ typedef struct qn_readback qn_readback; /* mappable copy of GPU results         
 typedef struct qn_upload qn_upload;     /* ring of staging buffers for weights         */
 
 enum {
-    QN_PARAM_SLOT = 256,   /* bytes of a dispatch's slot in the parameter arena (core dynamic-offset alignment) */
-    QN_MAX_BINDINGS = 8,   /* storage buffers of a dispatch (core limit)                                        */
+    QN_PARAM_SLOT = 256, /* bytes of a dispatch's slot in the parameter arena (core dynamic-offset alignment) */
+    QN_MAX_BINDINGS = 8, /* storage buffers of a dispatch (core limit)                                        */
 };
 
 /* ---- device ---------------------------------------------------------------------------------- */
 
 typedef struct qn_gpu_options {
-    const char *device;     /* as qn_engine_options.device          */
+    const char *device; /* as qn_engine_options.device          */
     bool baseline;
-    uint64_t memory_limit;  /* 0: none                              */
-    uint64_t fail_after;    /* injected out-of-memory; 0: never     */
+    uint64_t memory_limit;      /* 0: none                              */
+    uint64_t fail_after;        /* injected out-of-memory; 0: never     */
     uint64_t max_binding_bytes; /* as qn_engine_options.max_binding_bytes */
-    const char *dump_shaders; /* folder, or NULL                    */
+    const char *dump_shaders;   /* folder, or NULL                    */
 } qn_gpu_options;
 
 qn_status qn_gpu_list(qn_device_info *infos, size_t capacity, size_t *count);
@@ -72,11 +72,11 @@ qn_status qn_buffer_read(qn_buffer *buffer, uint64_t offset, void *data, uint64_
 /* ---- kernels --------------------------------------------------------------------------------- */
 
 typedef struct qn_kernel_desc {
-    const char *label;   /* names the kernel in errors and profiles     */
-    const char *source;  /* WGSL, zero-terminated                       */
-    const char *entry;   /* entry point                                 */
-    const char *access;  /* one letter a storage binding, from binding 1 on: 'r' read-only, 'w' read_write */
-    bool trusted;        /* bounds checks may be dropped: plan() bounds every index */
+    const char *label;  /* names the kernel in errors and profiles     */
+    const char *source; /* WGSL, zero-terminated                       */
+    const char *entry;  /* entry point                                 */
+    const char *access; /* one letter a storage binding, from binding 1 on: 'r' read-only, 'w' read_write */
+    bool trusted;       /* bounds checks may be dropped: plan() bounds every index */
 } qn_kernel_desc;
 
 /* Binding 0 is the uniform parameter slot with a dynamic offset. QN_ERR_GPU carries the compiler's message. */

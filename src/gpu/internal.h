@@ -26,8 +26,8 @@ struct qn_gpu {
     uint64_t memory_limit, fail_after;
     atomic_uint_fast64_t held, peak, allocated_total;
     atomic_bool lost;
-    char lost_message[256];   /* written once, before `lost` is set */
-    char stray_message[400];  /* first error that no scope caught   */
+    char lost_message[256];  /* written once, before `lost` is set */
+    char stray_message[400]; /* first error that no scope caught   */
     atomic_bool stray;
     pthread_mutex_t scope_lock; /* error scopes belong to one creation at a time */
     pthread_mutex_t stray_lock;

@@ -92,8 +92,8 @@ qn_status qn_bindings_create(qn_gpu *gpu, const qn_kernel *kernel, qn_buffer *pa
 {
     *bindings = NULL;
     if (n_ranges != kernel->n_bindings)
-        return qn_fail(QN_ERR_INTERNAL, "kernel %s takes %u buffers, the plan gave %u", kernel->label, kernel->n_bindings,
-                       n_ranges);
+        return qn_fail(QN_ERR_INTERNAL, "kernel %s takes %u buffers, the plan gave %u", kernel->label,
+                       kernel->n_bindings, n_ranges);
     QN_TRY(qn_gpu_check(gpu));
     WGPUBindGroupEntry entries[QN_MAX_BINDINGS + 1];
     memset(entries, 0, sizeof entries);

@@ -19,6 +19,17 @@ void qn_map_start(WGPUBuffer buffer, WGPUMapMode mode, uint64_t size, qn_mapping
     wgpuBufferMapAsync(buffer, mode, 0, (size_t)size, info);
 }
 
+void qn_map_end(qn_gpu *gpu, WGPUBuffer buffer, qn_mapping *mapping)
+{
+    int state = atomic_load(&mapping->state);
+    if (state == QN_MAP_NONE) return;
+    /* The buffer of a lost device is gone, and with it what was mapped. */
+    if (state != QN_MAP_FAILED && !atomic_load(&gpu->lost)) wgpuBufferUnmap(buffer);
+    for (int i = 0; i < 3 && atomic_load(&mapping->state) == QN_MAP_WAITING; i++)
+        qn_impl_poll(gpu, !atomic_load(&gpu->lost));
+    atomic_store(&mapping->state, QN_MAP_NONE);
+}
+
 /* ---- readback -------------------------------------------------------------------------------- */
 
 qn_status qn_readback_create(qn_gpu *gpu, uint64_t size, const char *label, qn_readback **readback)
@@ -43,20 +54,18 @@ void qn_readback_free(qn_readback *readback)
 {
     if (!readback) return;
     qn_gpu *gpu = readback->gpu;
-    /* A mapping still under way calls back into this object: let it finish (destroying cancels it). */
+    qn_map_end(gpu, readback->handle, &readback->mapping); /* one under way calls back into this object */
     qn_buffer_drop(gpu, readback->handle, readback->size);
-    for (int i = 0; i < 3 && atomic_load(&readback->mapping.state) == QN_MAP_WAITING; i++)
-        qn_impl_poll(gpu, !atomic_load(&gpu->lost));
     qn_free(gpu->allocator, readback);
 }
 
 qn_status qn_readback_start(qn_readback *readback, uint64_t size)
 {
-    if (atomic_load(&readback->mapping.state) != QN_MAP_NONE)
-        return qn_fail(QN_ERR_STATE, "readback is in use");
+    if (atomic_load(&readback->mapping.state) != QN_MAP_NONE) return qn_fail(QN_ERR_STATE, "readback is in use");
     if (size > readback->size)
         return qn_fail(QN_ERR_INTERNAL, "readback of %" PRIu64 " bytes from %" PRIu64, size, readback->size);
-    QN_TRY(qn_gpu_check(readback->gpu));
+    /* Not qn_gpu_check: the submission has happened, an error of something else must not hide its results. */
+    QN_TRY(qn_gpu_check_lost(readback->gpu));
     readback->mapped_size = size;
     qn_map_start(readback->handle, WGPUMapMode_Read, size, &readback->mapping);
     return qn_ok();
@@ -83,8 +92,7 @@ qn_status qn_readback_poll(qn_readback *readback, const void **data)
 
 void qn_readback_release(qn_readback *readback)
 {
-    if (atomic_load(&readback->mapping.state) == QN_MAP_READY) wgpuBufferUnmap(readback->handle);
-    atomic_store(&readback->mapping.state, QN_MAP_NONE);
+    qn_map_end(readback->gpu, readback->handle, &readback->mapping);
 }
 
 /* ---- upload ---------------------------------------------------------------------------------- */
@@ -129,10 +137,11 @@ void qn_upload_free(qn_upload *upload)
 {
     if (!upload) return;
     qn_gpu *gpu = upload->gpu;
-    for (uint32_t i = 0; i < upload->n_slots; i++) qn_buffer_drop(gpu, upload->slots[i].handle, upload->slot_bytes);
-    for (uint32_t i = 0; i < upload->n_slots; i++)
-        for (int k = 0; k < 3 && atomic_load(&upload->slots[i].mapping.state) == QN_MAP_WAITING; k++)
-            qn_impl_poll(gpu, !atomic_load(&gpu->lost));
+    for (uint32_t i = 0; i < upload->n_slots; i++) {
+        upload_slot *s = &upload->slots[i];
+        if (s->handle) qn_map_end(gpu, s->handle, &s->mapping);
+        qn_buffer_drop(gpu, s->handle, upload->slot_bytes);
+    }
     qn_free(gpu->allocator, upload);
 }
 
@@ -177,11 +186,16 @@ qn_status qn_upload_submit(qn_upload *upload, const qn_upload_copy *copies, uint
     WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder, &finish);
     wgpuCommandEncoderRelease(encoder);
     qn_status s = qn_scope_end(gpu, "command buffer", "upload");
-    if (s.code == QN_OK) {
+    qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
+    if (s.code == QN_OK) s = qn_gpu_check(gpu);
+    if (s.code == QN_OK && commands) {
         wgpuQueueSubmit(gpu->queue, 1, &commands);
         atomic_fetch_add(&gpu->n_submits, 1);
-        qn_map_start(slot->handle, WGPUMapMode_Write, upload->slot_bytes, &slot->mapping);
     }
     if (commands) wgpuCommandBufferRelease(commands);
+    if (atomic_load(&gpu->lost))
+        atomic_store(&slot->mapping.state, QN_MAP_NONE);
+    else /* also after a failure: the slot was unmapped */
+        qn_map_start(slot->handle, WGPUMapMode_Write, upload->slot_bytes, &slot->mapping);
     return s;
 }

@@ -21,5 +21,7 @@ struct qn_readback {
 
 /* Asks for a mapping of the first `size` bytes. */
 void qn_map_start(WGPUBuffer buffer, WGPUMapMode mode, uint64_t size, qn_mapping *mapping);
+/* Unmaps, or cancels a mapping under way and waits for its callback: then the state is QN_MAP_NONE. */
+void qn_map_end(qn_gpu *gpu, WGPUBuffer buffer, qn_mapping *mapping);
 
 #endif

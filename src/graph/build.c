@@ -62,8 +62,8 @@ void qn_graph_close(qn_graph *graph)
     for (uint32_t i = 0; g->slot_buffers && i < g->n_pool; i++) qn_buffer_free(((qn_buffer **)g->slot_buffers)[i]);
     for (size_t i = 0; i < g->n_tables; i++) qn_weight_free(((qn_weight **)g->tables)[i]);
     for (size_t i = 0; i < g->n_strings; i++) qn_free(g->allocator, ((char **)g->strings)[i]);
-    void *const blocks[] = {g->tensors, g->places, g->outputs, g->strings,      g->tables, g->plan.dispatches,
-                            g->arena,   g->slots,  g->times,   g->slot_buffers};
+    void *const blocks[] = {g->tensors,         g->places, g->outputs, g->strings, g->tables,
+                            g->plan.dispatches, g->arena,  g->slots,   g->times,   g->slot_buffers};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) qn_free(g->allocator, blocks[i]);
     qn_free(g->allocator, g);
 }
@@ -197,10 +197,10 @@ typedef struct node_desc {
     qn_op op;
     const qn_value *inputs;
     uint32_t n_inputs;
-    uint32_t optional;    /* bit i: input i may be 0   */
-    uint32_t integers;    /* bit i: input i is an int  */
+    uint32_t optional; /* bit i: input i may be 0   */
+    uint32_t integers; /* bit i: input i is an int  */
     bool no_output;
-    const char *name;     /* NULL: the op's name       */
+    const char *name; /* NULL: the op's name       */
     qn_attrs attrs;
 } node_desc;
 
@@ -211,7 +211,8 @@ static qn_status check_inputs(const qn_graph *g, const node_desc *d)
     for (uint32_t i = 0; i < d->n_inputs; i++) {
         qn_value v = d->inputs[i];
         if (v == 0 && (d->optional >> i & 1)) continue;
-        if (v == 0 || v >= g->n_values) return qn_fail(QN_ERR_ARGUMENT, "%s: input %u is not a value of this graph", op, i);
+        if (v == 0 || v >= g->n_values)
+            return qn_fail(QN_ERR_ARGUMENT, "%s: input %u is not a value of this graph", op, i);
         if (qn_graph_tensor(g, v)->is_int != (bool)(d->integers >> i & 1))
             return qn_fail(QN_ERR_ARGUMENT, "%s: input %u (%s) must be %s", op, i, qn_graph_tensor(g, v)->name,
                            d->integers >> i & 1 ? "an integer" : "a tensor");
@@ -354,12 +355,13 @@ static void trace_memory(const qn_graph *g)
 {
     const qn_memory_table *m = &g->memory;
     if (!g->engine || !g->engine->trace) return;
-    qn_log_line(&g->engine->log, QN_LOG_DEBUG,
-                "memory: weights %llu, states %llu, activations %llu (%llu without reuse), scratch %llu, inputs, outputs "
-                "and parameters %llu bytes; %u pooled buffers, %zu nodes, at most %u dispatches",
-                (unsigned long long)m->weights, (unsigned long long)m->states, (unsigned long long)m->activations,
-                (unsigned long long)m->activations_unpooled, (unsigned long long)m->scratch, (unsigned long long)m->io,
-                m->n_slots, g->n_nodes, g->n_slots);
+    qn_log_line(
+        &g->engine->log, QN_LOG_DEBUG,
+        "memory: weights %llu, states %llu, activations %llu (%llu without reuse), scratch %llu, inputs, outputs "
+        "and parameters %llu bytes; %u pooled buffers, %zu nodes, at most %u dispatches",
+        (unsigned long long)m->weights, (unsigned long long)m->states, (unsigned long long)m->activations,
+        (unsigned long long)m->activations_unpooled, (unsigned long long)m->scratch, (unsigned long long)m->io,
+        m->n_slots, g->n_nodes, g->n_slots);
 }
 
 qn_status qn_graph_build(qn_graph *g)

@@ -59,10 +59,14 @@ static qn_range weight_range(qn_graph *g, const qn_bind *b)
 static qn_status resolve(qn_graph *g, const qn_node_state *node, const qn_bind *b, qn_range *range)
 {
     switch ((qn_bind_kind)b->kind) {
-    case QN_BIND_DUMMY: *range = (qn_range){g->engine->dummy, 0, QN_DUMMY_BYTES}; return qn_ok();
+    case QN_BIND_DUMMY:
+        *range = (qn_range){g->engine->dummy, 0, QN_DUMMY_BYTES};
+        return qn_ok();
     case QN_BIND_DATA:
     case QN_BIND_SCALES:
-    case QN_BIND_MINS: *range = weight_range(g, b); break;
+    case QN_BIND_MINS:
+        *range = weight_range(g, b);
+        break;
     case QN_BIND_SCRATCH: {
         const qn_place *place = qn_graph_place(g, node->scratch[b->value]);
         *range = (qn_range){place->buffer, 0, place->bytes};
@@ -96,8 +100,9 @@ static qn_status check_overlap(const qn_kernel_row *row, const qn_range *ranges,
             bool disjoint = ranges[i].offset + ranges[i].size <= ranges[k].offset ||
                             ranges[k].offset + ranges[k].size <= ranges[i].offset;
             if (!(a && b && disjoint))
-                return qn_fail(QN_ERR_INTERNAL, "kernel %s binds one buffer for reading and writing (bindings %u and %u)",
-                               row->name, i + 1, k + 1);
+                return qn_fail(QN_ERR_INTERNAL,
+                               "kernel %s binds one buffer for reading and writing (bindings %u and %u)", row->name,
+                               i + 1, k + 1);
         }
     return qn_ok();
 }

@@ -30,10 +30,12 @@ static qn_status check_desc(const qn_weight_desc *d)
     if (d->kind < QN_WEIGHT_F32 || d->kind > QN_WEIGHT_Q4A)
         return qn_fail(QN_ERR_ARGUMENT, "%s: unknown weight kind %d", name, (int)d->kind);
     if (!d->data) return qn_fail(QN_ERR_ARGUMENT, "%s: no data", name);
-    if (d->shape.rank > QN_MAX_RANK) return qn_fail(QN_ERR_ARGUMENT, "%s: rank %u is over %d", name, d->shape.rank, QN_MAX_RANK);
+    if (d->shape.rank > QN_MAX_RANK)
+        return qn_fail(QN_ERR_ARGUMENT, "%s: rank %u is over %d", name, d->shape.rank, QN_MAX_RANK);
     if (d->kind >= QN_WEIGHT_Q8 && (!d->scales || d->group == 0))
         return qn_fail(QN_ERR_ARGUMENT, "%s: a quantized weight needs scales and a group size of at least 1", name);
-    if (d->kind == QN_WEIGHT_Q4A && !d->mins) return qn_fail(QN_ERR_ARGUMENT, "%s: an affine weight needs minimums", name);
+    if (d->kind == QN_WEIGHT_Q4A && !d->mins)
+        return qn_fail(QN_ERR_ARGUMENT, "%s: an affine weight needs minimums", name);
     return qn_ok();
 }
 
@@ -45,11 +47,19 @@ static void pack_rows(const qn_weight_desc *d, const qn_pack_format *f, uint32_t
     size_t nibble_row = qn_div_up(k, 2);
     const float *scales = d->scales ? d->scales + row0 : NULL, *mins = d->mins ? d->mins + row0 : NULL;
     switch (d->kind) {
-    case QN_WEIGHT_F32: qn_pack_f32((const float *)d->data + (size_t)row0 * k, n_rows, k, out); break;
+    case QN_WEIGHT_F32:
+        qn_pack_f32((const float *)d->data + (size_t)row0 * k, n_rows, k, out);
+        break;
     case QN_WEIGHT_F16:
-    case QN_WEIGHT_BF16: qn_pack_16((const uint16_t *)d->data + (size_t)row0 * k, n_rows, k, out); break;
-    case QN_WEIGHT_Q8: qn_pack_q8_codes(f, (const int8_t *)d->data + (size_t)row0 * k, scales, n, n_rows, k, out); break;
-    case QN_WEIGHT_Q4: qn_pack_q4_nibbles(f, (const uint8_t *)d->data + row0 * nibble_row, scales, n, n_rows, k, out); break;
+    case QN_WEIGHT_BF16:
+        qn_pack_16((const uint16_t *)d->data + (size_t)row0 * k, n_rows, k, out);
+        break;
+    case QN_WEIGHT_Q8:
+        qn_pack_q8_codes(f, (const int8_t *)d->data + (size_t)row0 * k, scales, n, n_rows, k, out);
+        break;
+    case QN_WEIGHT_Q4:
+        qn_pack_q4_nibbles(f, (const uint8_t *)d->data + row0 * nibble_row, scales, n, n_rows, k, out);
+        break;
     case QN_WEIGHT_Q4A:
         qn_pack_q4a_nibbles(f, (const uint8_t *)d->data + row0 * nibble_row, scales, mins, n, n_rows, k, out);
         break;
@@ -76,7 +86,8 @@ static qn_status upload_matrix(const qn_weight *w, const qn_weight_desc *d)
             pack_rows(d, &w->format, part->row0 + r, rows, &out);
             s = qn_buffer_write(part->buffer, part->data_offset + b * block.data_bytes, out.data, block.data_bytes);
             if (s.code == QN_OK && block.scale_bytes)
-                s = qn_buffer_write(part->buffer, part->scale_offset + b * block.scale_bytes, out.scales, block.scale_bytes);
+                s = qn_buffer_write(part->buffer, part->scale_offset + b * block.scale_bytes, out.scales,
+                                    block.scale_bytes);
             if (s.code == QN_OK && block.min_bytes)
                 s = qn_buffer_write(part->buffer, part->min_offset + b * block.min_bytes, out.mins, block.min_bytes);
         }
@@ -96,7 +107,8 @@ qn_status qn_weight_create(qn_engine *engine, const qn_weight_desc *desc, qn_wei
         format.scale_f16 = all_halves(desc->scales, n) && (!desc->mins || all_halves(desc->mins, n));
     }
     qn_weight *w;
-    QN_TRY(qn_weight_describe(engine->allocator, qn_gpu_info(engine->gpu), desc->name, matrix, desc->shape, &format, &w));
+    QN_TRY(
+        qn_weight_describe(engine->allocator, qn_gpu_info(engine->gpu), desc->name, matrix, desc->shape, &format, &w));
     qn_status s = qn_weight_allocate(w, engine->gpu);
     if (s.code == QN_OK && matrix) s = upload_matrix(w, desc);
     if (s.code == QN_OK && !matrix) s = qn_buffer_write(w->parts[0].buffer, 0, desc->data, w->parts[0].data_bytes);

@@ -135,7 +135,9 @@ size_t qn_routes(const qn_device_info *info, qn_route_info *routes, size_t capac
             if (n >= capacity) continue;
             routes[n] = (qn_route_info){
                 .name = row->name,
-                .needs = row->needs & QN_NEEDS_SUBGROUPS ? "subgroups" : row->needs & QN_NEEDS_F16 ? "f16" : "baseline",
+                .needs = row->needs & QN_NEEDS_SUBGROUPS ? "subgroups"
+                         : row->needs & QN_NEEDS_F16     ? "f16"
+                                                         : "baseline",
                 .usable = qn_row_runs_on(row, info),
                 .preferred = qn_row_preferred_on(row, info),
             };

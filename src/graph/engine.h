@@ -22,9 +22,9 @@ struct qn_engine {
     char *route;        /* forced kernel row, or NULL */
     char *dump_shaders; /* folder, or NULL            */
     bool trace;
-    qn_buffer *dummy;   /* zeros for absent read-only operands */
+    qn_buffer *dummy;     /* zeros for absent read-only operands */
     pthread_mutex_t lock; /* guards the kernel cache */
-    void *kernels;      /* qn_cached_kernel[n_kernels] */
+    void *kernels;        /* qn_cached_kernel[n_kernels] */
     size_t n_kernels, capacity;
 };
 

@@ -2,6 +2,7 @@
 #include "graph/graph.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- inputs ---------------------------------------------------------------------------------- */
@@ -34,8 +35,10 @@ qn_status qn_graph_set_input(qn_graph *g, qn_value input, qn_shape live, const v
         return qn_fail(QN_ERR_ARGUMENT, "value %u is not an input of this graph", input);
     qn_tensor *t = qn_graph_tensor(g, input);
     qn_place *place = qn_graph_place(g, input);
-    if (live.rank <= QN_MAX_RANK) QN_TRY(check_live(t, &live));
-    else return qn_fail(QN_ERR_ARGUMENT, "input %s: rank %u is over %d", t->name, live.rank, QN_MAX_RANK);
+    if (live.rank <= QN_MAX_RANK)
+        QN_TRY(check_live(t, &live));
+    else
+        return qn_fail(QN_ERR_ARGUMENT, "input %s: rank %u is over %d", t->name, live.rank, QN_MAX_RANK);
     QN_TRY(qn_buffer_write(place->buffer, 0, data, qn_shape_count(&live) * 4));
     if (!place->is_set || !qn_shape_equal(&t->live, &live)) {
         t->live = live;
@@ -53,7 +56,8 @@ qn_status qn_graph_set_int(qn_graph *g, qn_value value, int64_t number)
     qn_tensor *t = qn_graph_tensor(g, value);
     qn_place *place = qn_graph_place(g, value);
     if (number < 0 || number > t->max_number)
-        return qn_fail(QN_ERR_ARGUMENT, "integer %s: %" PRId64 " is outside 0..%" PRId64, t->name, number, t->max_number);
+        return qn_fail(QN_ERR_ARGUMENT, "integer %s: %" PRId64 " is outside 0..%" PRId64, t->name, number,
+                       t->max_number);
     if (!place->is_set || t->number != number) {
         t->number = number;
         place->changed_at = ++g->stamp;
@@ -166,10 +170,20 @@ static qn_status upload_params(qn_graph *g)
 
 /* ---- submit and read back -------------------------------------------------------------------- */
 
-static void trace_dispatch(const qn_graph *g, const qn_node_state *n, const qn_slot *slot)
+static void trace_dispatch(const qn_graph *g, const qn_node_state *n, uint32_t index)
 {
-    qn_log_line(&g->engine->log, QN_LOG_DEBUG, "%-20s %-24s grid %u,%u,%u  %s", slot->variant->row->name,
-                n->node.name, slot->grid[0], slot->grid[1], slot->grid[2], qn_ops[n->node.op].name);
+    const qn_slot *slot = &g->slots[index];
+    const uint8_t *at = g->arena + (size_t)index * QN_PARAM_SLOT;
+    char params[QN_MAX_PARAMS * 12] = "";
+    size_t used = 0;
+    for (uint32_t i = 0; i < slot->n_params; i++) {
+        uint32_t value;
+        memcpy(&value, at + i * sizeof value, sizeof value);
+        int written = snprintf(params + used, sizeof params - used, " %" PRIu32, value);
+        used += written > 0 ? (size_t)written : 0;
+    }
+    qn_log_line(&g->engine->log, QN_LOG_DEBUG, "%-20s %-24s grid %u,%u,%u  %s, parameters%s", slot->variant->row->name,
+                n->node.name, slot->grid[0], slot->grid[1], slot->grid[2], qn_ops[n->node.op].name, params);
 }
 
 static void encode_dispatches(qn_graph *g)
@@ -178,7 +192,7 @@ static void encode_dispatches(qn_graph *g)
         const qn_node_state *n = qn_graph_node(g, i);
         for (uint32_t k = 0; k < n->n_live; k++) {
             const qn_slot *slot = &g->slots[n->first_slot + k];
-            if (g->engine->trace) trace_dispatch(g, n, slot);
+            if (g->engine->trace) trace_dispatch(g, n, n->first_slot + k);
             qn_encoder_dispatch(g->encoder, slot->variant->kernel, slot->variant->bindings,
                                 (n->first_slot + k) * QN_PARAM_SLOT, slot->grid);
         }

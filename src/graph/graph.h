@@ -6,7 +6,7 @@
 #include "ops/op.h"
 
 typedef enum qn_place_kind {
-    QN_PLACE_INT = 0,    /* an integer: no memory                    */
+    QN_PLACE_INT = 0, /* an integer: no memory                    */
     QN_PLACE_INPUT,
     QN_PLACE_STATE,
     QN_PLACE_WEIGHT,
@@ -18,7 +18,7 @@ typedef enum qn_place_kind {
 /* Where a value lives; parallel to the tensors. */
 typedef struct qn_place {
     qn_place_kind kind;
-    uint64_t bytes;      /* at the maximum shape                                    */
+    uint64_t bytes; /* at the maximum shape                                    */
     qn_value alias_of;
     qn_buffer *buffer;   /* of inputs and states: owned; of activations: the slot's */
     bool is_set;         /* inputs and integers: given at least once                */
@@ -65,25 +65,25 @@ struct qn_graph {
     const qn_allocator *allocator;
     qn_status status; /* first failure of building */
     bool built;
-    void *tensors;    /* qn_tensor[n_values], [0] unused */
-    void *places;     /* qn_place[n_values]              */
+    void *tensors; /* qn_tensor[n_values], [0] unused */
+    void *places;  /* qn_place[n_values]              */
     size_t n_values, tensor_capacity, place_capacity;
-    void *nodes;      /* qn_node_state[n_nodes]          */
+    void *nodes; /* qn_node_state[n_nodes]          */
     size_t n_nodes, node_capacity;
-    void *outputs;    /* qn_output[n_outputs]            */
+    void *outputs; /* qn_output[n_outputs]            */
     size_t n_outputs, output_capacity;
-    void *strings;    /* char *[n_strings], owned        */
+    void *strings; /* char *[n_strings], owned        */
     size_t n_strings, string_capacity;
-    void *tables;     /* qn_weight *[n_tables], owned (RoPE) */
+    void *tables; /* qn_weight *[n_tables], owned (RoPE) */
     size_t n_tables, table_capacity;
-    qn_plan plan;     /* workspace: dispatches of one node */
+    qn_plan plan; /* workspace: dispatches of one node */
     /* memory */
     void *slot_buffers; /* qn_buffer *[n_pool] */
     uint32_t n_pool;
     qn_memory_table memory;
     /* execution */
     qn_buffer *params;
-    uint8_t *arena;     /* host copy of params, n_slots * QN_PARAM_SLOT */
+    uint8_t *arena; /* host copy of params, n_slots * QN_PARAM_SLOT */
     uint32_t n_slots;
     qn_slot *slots;
     uint64_t stamp;
@@ -95,7 +95,7 @@ struct qn_graph {
     qn_profile profile;
     double gpu_ns;
     uint32_t dirty_low, dirty_high; /* slots planned but not uploaded yet */
-    double *times;                /* [n_slots] when profiling    */
+    double *times;                  /* [n_slots] when profiling    */
     qn_execute_counts counts;
 };
 

@@ -140,7 +140,8 @@ static qn_status make_own_buffers(qn_graph *g)
             if (!counted) g->memory.weights += place->bytes;
         }
         if (place->kind != QN_PLACE_INPUT && place->kind != QN_PLACE_STATE) continue;
-        if (g->engine) QN_TRY(qn_buffer_create(g->engine->gpu, QN_BUFFER_STORAGE, place->bytes, t->name, &place->buffer));
+        if (g->engine)
+            QN_TRY(qn_buffer_create(g->engine->gpu, QN_BUFFER_STORAGE, place->bytes, t->name, &place->buffer));
         *(place->kind == QN_PLACE_STATE ? &g->memory.states : &g->memory.io) += place->bytes;
     }
     return qn_ok();

@@ -16,12 +16,12 @@ typedef struct qn_hparams {
 } qn_hparams;
 
 typedef struct qn_layer {
-    qn_weight *attn_norm;   /* [E]                */
+    qn_weight *attn_norm;    /* [E]                */
     qn_weight *wq, *wk, *wv; /* [Hq*D, E], [Hkv*D, E] twice */
-    qn_weight *wo;          /* [E, Hq*D]          */
-    qn_weight *ffn_norm;    /* [E]                */
-    qn_weight *gate, *up;   /* [F, E]             */
-    qn_weight *down;        /* [E, F]             */
+    qn_weight *wo;           /* [E, Hq*D]          */
+    qn_weight *ffn_norm;     /* [E]                */
+    qn_weight *gate, *up;    /* [F, E]             */
+    qn_weight *down;         /* [E, F]             */
 } qn_layer;
 
 struct qn_model {
@@ -33,7 +33,7 @@ struct qn_model {
     qn_weight *output_norm; /* [E]                                                */
     qn_weight *output;      /* [V, E]; token_embd itself when tied                */
     qn_layer *layers;
-    float *freq_factors;    /* [D/2], or NULL                                     */
+    float *freq_factors; /* [D/2], or NULL                                     */
     qn_tokenizer *tokenizer;
     char why_no_tokenizer[QN_STATUS_TEXT];
     qn_chat_kind chat;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define QN_OP(ID, name, plan) qn_status plan(qn_plan *p);
-#define QN_KERNELS(table) extern const qn_kernel_table table;
+#define QN_KERNELS(table)     extern const qn_kernel_table table;
 #include "ops/ops.def"
 #undef QN_OP
 #undef QN_KERNELS

@@ -48,19 +48,19 @@ typedef struct qn_const {
  * group, has_bias, ...); they depend on the node, never on the live shape. WG_X, WG_Y, WG_Z are defined from
  * `workgroup`. */
 typedef struct qn_kernel_row {
-    const char *name;     /* "linear.gemv": family.variant                                      */
-    const char *source;   /* WGSL file (without ending) with the entry point                    */
-    const char *with[3];  /* WGSL files put before it; NULL ends                                */
+    const char *name;    /* "linear.gemv": family.variant                                      */
+    const char *source;  /* WGSL file (without ending) with the entry point                    */
+    const char *with[3]; /* WGSL files put before it; NULL ends                                */
     const char *entry;
-    const char *access;   /* "rrrw": storage bindings from 1 on                                 */
+    const char *access; /* "rrrw": storage bindings from 1 on                                 */
     uint32_t workgroup[3];
     qn_const consts[QN_MAX_CONSTS];
     const char *spec[QN_MAX_SPEC];
     uint32_t needs;
     qn_row_class preferred;
     uint32_t min_rows, max_rows; /* live rows for which it is preferred; max 0: no bound        */
-    bool checked;         /* indexed by data: keep the implementation's bounds checks           */
-    bool never_preferred; /* only when forced (reference rows for comparison)                   */
+    bool checked;                /* indexed by data: keep the implementation's bounds checks           */
+    bool never_preferred;        /* only when forced (reference rows for comparison)                   */
 } qn_kernel_row;
 
 /* Value of a row's constant (0 if it has none of that name). */
@@ -120,14 +120,21 @@ typedef struct qn_tensor {
 
 /* ---- dispatches ------------------------------------------------------------------------------ */
 
-typedef enum qn_bind_kind { QN_BIND_VALUE = 0, QN_BIND_DATA, QN_BIND_SCALES, QN_BIND_MINS, QN_BIND_SCRATCH, QN_BIND_DUMMY } qn_bind_kind;
+typedef enum qn_bind_kind {
+    QN_BIND_VALUE = 0,
+    QN_BIND_DATA,
+    QN_BIND_SCALES,
+    QN_BIND_MINS,
+    QN_BIND_SCRATCH,
+    QN_BIND_DUMMY
+} qn_bind_kind;
 
 typedef struct qn_bind {
-    uint8_t kind;     /* qn_bind_kind                                               */
-    uint16_t part;    /* of a weight                                                */
-    qn_value value;   /* tensor; for scratch: its index                             */
-    uint64_t offset;  /* bytes; a multiple of 256                                   */
-    uint64_t size;    /* bytes; 0: from offset to the end of the tensor's maximum   */
+    uint8_t kind;    /* qn_bind_kind                                               */
+    uint16_t part;   /* of a weight                                                */
+    qn_value value;  /* tensor; for scratch: its index                             */
+    uint64_t offset; /* bytes; a multiple of 256                                   */
+    uint64_t size;   /* bytes; 0: from offset to the end of the tensor's maximum   */
 } qn_bind;
 
 typedef struct qn_dispatch {
@@ -144,17 +151,17 @@ typedef struct qn_dispatch {
 
 typedef struct qn_plan {
     const qn_device_info *device;
-    const char *forced;  /* row name, or NULL                                          */
+    const char *forced; /* row name, or NULL                                          */
     bool building;
     const qn_allocator *allocator; /* used while building only                          */
     const qn_node *node;
-    qn_tensor *tensors;  /* by value; [0] unused                                        */
+    qn_tensor *tensors; /* by value; [0] unused                                        */
     /* Results, besides the outputs' live shapes: */
     qn_dispatch *dispatches;
     size_t n_dispatches, capacity;
-    size_t max_dispatches;             /* while building: of one probe                   */
+    size_t max_dispatches; /* while building: of one probe                   */
     size_t probe_start;
-    uint64_t scratch[QN_MAX_SCRATCH];  /* bytes needed (building: the most of all probes) */
+    uint64_t scratch[QN_MAX_SCRATCH]; /* bytes needed (building: the most of all probes) */
 } qn_plan;
 
 typedef qn_status (*qn_plan_fn)(qn_plan *p);

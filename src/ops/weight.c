@@ -56,8 +56,8 @@ static qn_status split(qn_weight *w, const qn_device_info *device)
     uint32_t n = w->matrix ? w->shape.dim[0] : 1;
     uint32_t per_part = rows_per_part(w, device, n);
     if (per_part == 0 || (!w->matrix && !fits(w, device, 1)))
-        return qn_fail(QN_ERR_LIMIT, "%s: one row block is over this device's limits (buffer %" PRIu64 ", binding %" PRIu64
-                                     " bytes)",
+        return qn_fail(QN_ERR_LIMIT,
+                       "%s: one row block is over this device's limits (buffer %" PRIu64 ", binding %" PRIu64 " bytes)",
                        w->name, device->max_buffer_bytes, device->max_binding_bytes);
     w->n_parts = qn_div_up(n, per_part);
     if (w->n_parts > UINT16_MAX) return qn_fail(QN_ERR_LIMIT, "%s: too many parts", w->name);
@@ -81,8 +81,10 @@ qn_status qn_weight_describe(const qn_allocator *a, const qn_device_info *device
     for (uint32_t i = 0; i < shape.rank; i++)
         if (shape.dim[i] == 0 || !qn_mul_u64(count, shape.dim[i], &count))
             return qn_fail(QN_ERR_ARGUMENT, "weight %s: dimension %u is zero or the size overflows", name, i);
-    if (count > UINT64_MAX / 16) return qn_fail(QN_ERR_LIMIT, "weight %s: %" PRIu64 " elements are too many", name, count);
-    if (matrix && shape.rank != 2) return qn_fail(QN_ERR_ARGUMENT, "weight %s: a matrix has rank 2, not %u", name, shape.rank);
+    if (count > UINT64_MAX / 16)
+        return qn_fail(QN_ERR_LIMIT, "weight %s: %" PRIu64 " elements are too many", name, count);
+    if (matrix && shape.rank != 2)
+        return qn_fail(QN_ERR_ARGUMENT, "weight %s: a matrix has rank 2, not %u", name, shape.rank);
     if (matrix && shape.dim[1] > UINT32_MAX - 32) return qn_fail(QN_ERR_LIMIT, "weight %s: row too long", name);
     if (matrix && format->storage >= QN_STORE_Q8 && format->group == 0)
         return qn_fail(QN_ERR_ARGUMENT, "weight %s: a quantized matrix needs a group size of at least 1", name);
@@ -106,7 +108,8 @@ qn_status qn_weight_describe(const qn_allocator *a, const qn_device_info *device
 qn_status qn_weight_allocate(qn_weight *weight, qn_gpu *gpu)
 {
     for (uint32_t i = 0; i < weight->n_parts; i++)
-        QN_TRY(qn_buffer_create(gpu, QN_BUFFER_STORAGE, weight->parts[i].bytes, weight->name, &weight->parts[i].buffer));
+        QN_TRY(
+            qn_buffer_create(gpu, QN_BUFFER_STORAGE, weight->parts[i].bytes, weight->name, &weight->parts[i].buffer));
     return qn_ok();
 }
 

@@ -22,8 +22,8 @@ struct qn_weight {
     const qn_allocator *allocator;
     char *name;
     bool matrix;
-    qn_shape shape;          /* matrix: [N, K] */
-    qn_pack_format format;   /* of a matrix    */
+    qn_shape shape;        /* matrix: [N, K] */
+    qn_pack_format format; /* of a matrix    */
     uint32_t n_parts;
     qn_weight_part *parts;
 };

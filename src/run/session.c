@@ -10,7 +10,12 @@ enum {
     CHUNK_GPU = 512,
     CHUNK_SOFTWARE = 64, /* a chunk is also the longest time between two progress reports */
     MAX_LOGITS_BYTES = 32 << 20,
+    MAX_ROPE_BYTES = 1 << 30, /* the host fills the table */
 };
+
+/* Attention scores of a layer, q . k in f32: they are computed in rounds of at most 128 MiB, and more than 1,024 rounds
+ * would take more dispatches than anybody waits for. */
+static const uint64_t max_score_bytes = UINT64_C(1) << 37;
 
 struct qn_session {
     const qn_allocator *allocator;
@@ -36,6 +41,12 @@ static uint64_t widest_row(const qn_hparams *h)
     return q > widest ? q : widest;
 }
 
+/* Tokens of a chunk whose attention scores are within the bound. */
+static uint64_t most_scored(const qn_hparams *h, uint32_t ctx)
+{
+    return max_score_bytes / ((uint64_t)h->n_heads * ctx * sizeof(float));
+}
+
 qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, const qn_session_options *options,
                            qn_model_sizes *sizes)
 {
@@ -48,6 +59,7 @@ qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, 
                        h->n_ctx_train);
     uint32_t chunk = o->chunk ? o->chunk : device->type == QN_ADAPTER_SOFTWARE ? CHUNK_SOFTWARE : CHUNK_GPU;
     uint64_t most = device->max_buffer_bytes / (widest_row(h) * sizeof(float)); /* rows of any activation */
+    if (most_scored(h, ctx) < most) most = most_scored(h, ctx);
     if (!o->chunk && chunk > most) chunk = most ? (uint32_t)most : 1;
     if (chunk > ctx) chunk = ctx;
     uint64_t rows = (uint64_t)MAX_LOGITS_BYTES / ((uint64_t)h->n_vocab * sizeof(float));
@@ -59,21 +71,27 @@ qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, 
 qn_status qn_session_check(const qn_model *model, const qn_device_info *device, const qn_model_sizes *sizes)
 {
     const qn_hparams *h = &model->hparams;
+    uint64_t buffer = device->max_buffer_bytes, binding = device->max_binding_bytes;
     const struct {
         const char *what;
-        uint64_t bytes; /* no product passes 2^57: read.c bounds the factors */
+        uint64_t bytes, most; /* no product passes 2^57: read.c bounds the factors */
     } tensors[] = {
-        {"keys of a layer", (uint64_t)sizes->ctx * h->n_kv_heads * h->head_dim * sizeof(float)},
-        {"the RoPE table", (uint64_t)sizes->ctx * h->head_dim * sizeof(float)},
-        {"an activation", sizes->chunk * widest_row(h) * sizeof(float)},
-        {"the logits", (uint64_t)sizes->max_logits * h->n_vocab * sizeof(float)},
+        {"keys of a layer", (uint64_t)sizes->ctx * h->n_kv_heads * h->head_dim * sizeof(float), buffer},
+        {"the RoPE table", (uint64_t)sizes->ctx * h->head_dim * sizeof(float),
+         binding < MAX_ROPE_BYTES ? binding : MAX_ROPE_BYTES},
+        {"an activation", sizes->chunk * widest_row(h) * sizeof(float), buffer},
+        {"the logits", (uint64_t)sizes->max_logits * h->n_vocab * sizeof(float), buffer},
     };
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)
-        if (tensors[i].bytes > device->max_buffer_bytes)
+        if (tensors[i].bytes > tensors[i].most)
             return qn_fail(QN_ERR_LIMIT,
-                           "%s: %" PRIu64 " bytes for a context of %u in chunks of %u, over this device's buffer limit "
-                           "of %" PRIu64,
-                           tensors[i].what, tensors[i].bytes, sizes->ctx, sizes->chunk, device->max_buffer_bytes);
+                           "%s would take %" PRIu64 " bytes for a context of %u in chunks of %u, but at most %" PRIu64
+                           " fit on this device",
+                           tensors[i].what, tensors[i].bytes, sizes->ctx, sizes->chunk, tensors[i].most);
+    if (sizes->chunk > most_scored(h, sizes->ctx))
+        return qn_fail(QN_ERR_LIMIT,
+                       "chunks of %u tokens are too long for %u heads over a context of %u: take at most %" PRIu64,
+                       sizes->chunk, h->n_heads, sizes->ctx, most_scored(h, sizes->ctx));
     return qn_ok();
 }
 

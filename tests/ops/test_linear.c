@@ -40,7 +40,8 @@ static void run_case(qn_engine *engine, const linear_case *c, const uint32_t *ro
     qn_assert_ok(qn_graph_build(g));
     for (size_t i = 0; i < n_rows; i++) {
         char what[128];
-        snprintf(what, sizeof what, "%s M=%u N=%u K=%u group=%u", qn_test_kind_name(c->kind), rows[i], c->n, c->k, c->group);
+        snprintf(what, sizeof what, "%s M=%u N=%u K=%u group=%u", qn_test_kind_name(c->kind), rows[i], c->n, c->k,
+                 c->group);
         qn_assert_ok(qn_graph_set_input(g, input, qn_shape_2(rows[i], c->k), x));
         const float *got = qn_test_run(g, y, qn_shape_2(rows[i], c->n));
         qn_test_compare(what, got, want, (size_t)rows[i] * c->n, q4_bound);
@@ -59,8 +60,7 @@ static void run_case(qn_engine *engine, const linear_case *c, const uint32_t *ro
 
 static const struct {
     uint32_t n, k;
-} shapes[] = {{1, 32},  {5, 8},      {48, 64},    {64, 2048}, {96, 100},
-              {256, 256}, {512, 2048}, {2048, 512}, {1000, 4096}};
+} shapes[] = {{1, 32}, {5, 8}, {48, 64}, {64, 2048}, {96, 100}, {256, 256}, {512, 2048}, {2048, 512}, {1000, 4096}};
 
 static void q4_covers_the_table(void **state)
 {

@@ -180,6 +180,23 @@ static void too_long_a_context_is_refused_with_numbers(void **state)
     subject_close(&s);
 }
 
+static void too_large_a_chunk_is_refused_with_numbers(void **state)
+{
+    (void)state;
+    qn_random_model m = qn_test_small_model();
+    m.n_ctx = 1 << 20;
+    subject s = subject_open(&m);
+    qn_memory_plan plan;
+    qn_session_options o = {.ctx = 1 << 20, .chunk = 1 << 20}; /* 96 elements are the widest row */
+    qn_assert_fails(qn_inspect_memory(s.inspection, NULL, &o, 0, &plan), QN_ERR_LIMIT, "402653184 bytes");
+    o.chunk = 1 << 19;
+    qn_assert_fails(qn_inspect_memory(s.inspection, NULL, &o, 0, &plan), QN_ERR_LIMIT, "take at most 16384");
+    o.chunk = 16384;
+    qn_assert_ok(qn_inspect_memory(s.inspection, NULL, &o, 0, &plan));
+    assert_int_equal(plan.chunk, 16384);
+    subject_close(&s);
+}
+
 /* Every allocation of GPU memory fails once: nothing is left behind, and a later session works. */
 static void failed_allocations_leave_nothing(void **state)
 {
@@ -226,6 +243,7 @@ int main(void)
         cmocka_unit_test(a_context_follows_the_model),
         cmocka_unit_test(the_default_context_shrinks_to_what_is_allowed),
         cmocka_unit_test(too_long_a_context_is_refused_with_numbers),
+        cmocka_unit_test(too_large_a_chunk_is_refused_with_numbers),
         cmocka_unit_test(failed_allocations_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
