@@ -29,8 +29,8 @@ static qn_builder *letters(bool special)
                                          "aab",
                                          "ba",
                                          "\xC4\xA0",
-                                         "\xC4\xA0"
-                                         "ab",
+                                         ("\xC4\xA0"
+                                          "ab"),
                                          "<|eot_id|>",
                                          "<x>"};
     static const char *const merges[] = {"a b", "a a", "aa b", "b a", "\xC4\xA0 ab"};

@@ -100,24 +100,29 @@ const qn_kernel_row *qn_plan_pick(const qn_plan *p, const qn_kernel_table *table
     return best ? best : second;
 }
 
+/* Counts the dispatches since the last probe: the most that one live shape needs. */
+static void end_probe(qn_plan *p)
+{
+    size_t made = p->n_dispatches - p->probe_start;
+    if (made > p->max_dispatches) p->max_dispatches = made;
+    p->probe_start = p->n_dispatches;
+}
+
 bool qn_plan_probe(qn_plan *p, const qn_kernel_table *table, uint32_t rows, uint32_t *i, uint32_t *m)
 {
     if (!p->building) {
         *m = rows;
         return (*i)++ == 0;
     }
-    /* Close the last probe's count, then visit 1 and every boundary below `rows` in ascending order. */
-    size_t made = p->n_dispatches - p->probe_start;
-    if (made > p->max_dispatches) p->max_dispatches = made;
-    p->probe_start = p->n_dispatches;
-    if (*i > rows || (*i == rows && rows > 0 && *i != 0)) return false;
-    uint32_t next = rows;
+    end_probe(p);
+    if (*i >= rows) return false;
+    uint32_t next = *i == 0 ? 1 : rows; /* one row, then the boundaries in ascending order, `rows` last */
     for (uint32_t r = 0; r < table->n_rows; r++) {
-        uint32_t bounds[2] = {table->rows[r].min_rows, table->rows[r].max_rows ? table->rows[r].max_rows + 1 : 0};
+        const qn_kernel_row *row = &table->rows[r];
+        uint32_t bounds[2] = {row->min_rows, row->max_rows ? row->max_rows + 1 : 0};
         for (int k = 0; k < 2; k++)
             if (bounds[k] > *i && bounds[k] < next) next = bounds[k];
     }
-    if (*i == 0 && rows >= 1 && next > 1) next = 1;
     *i = *m = next;
     return true;
 }
@@ -130,10 +135,7 @@ qn_status qn_plan_node(qn_plan *p, const qn_node *node)
     p->n_dispatches = p->max_dispatches = p->probe_start = 0;
     memset(p->scratch, 0, sizeof p->scratch);
     qn_status s = qn_ops[node->op].plan(p);
-    if (s.code != QN_OK) return s;
-    /* Ops that do not probe make all their dispatches in one go. */
-    size_t made = p->n_dispatches - p->probe_start;
-    if (made > p->max_dispatches) p->max_dispatches = made;
+    end_probe(p); /* of ops that do not probe: all their dispatches */
     return s;
 }
 

@@ -1,6 +1,6 @@
 /* The built-in model against models/quern-tales/logits.json, which another program made (Hugging Face transformers,
  * float32): logits of four prompts, greedy continuations, prefill in chunks. The perplexity of the held-out text is in
- * test_perplexity.c. */
+ * tests/cli/test_perplexity.py. */
 #include "support/model_harness.h"
 
 #include <stdio.h>

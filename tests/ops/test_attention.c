@@ -95,7 +95,7 @@ static void check_state(const fixture *f, qn_value cache, const float *want)
 {
     size_t bytes = f->cache_rows * f->row * sizeof(float);
     float *got = allocate(bytes);
-    qn_assert_ok(qn_graph_read_state(f->graph, cache, got));
+    qn_assert_ok(qn_test_read_state(f->graph, cache, got));
     assert_true(memcmp(got, want, bytes) == 0);
     free(got);
 }
@@ -317,12 +317,12 @@ static void refused_calls_write_nothing(void **state)
     float rows[4 * 2 * 8] = {0};
     for (qn_value x = f.q; x <= f.v; x++) qn_assert_ok(qn_graph_set_input(f.graph, x, qn_shape_4(1, 4, 2, 8), rows));
     qn_assert_ok(qn_graph_set_int(f.graph, f.pos, 6));
-    qn_assert_fails(qn_graph_execute(f.graph), QN_ERR_ARGUMENT, "input_pos 6 + 4 rows");
+    qn_assert_fails(qn_test_execute(f.graph), QN_ERR_ARGUMENT, "input_pos 6 + 4 rows");
     check_state(&f, f.k_cache, k);
     check_state(&f, f.v_cache, v);
     qn_assert_ok(qn_graph_set_int(f.graph, f.pos, 4));
     qn_assert_ok(qn_graph_set_input(f.graph, f.v, qn_shape_4(1, 3, 2, 8), rows));
-    qn_assert_fails(qn_graph_execute(f.graph), QN_ERR_ARGUMENT, "4, 4 and 3 rows");
+    qn_assert_fails(qn_test_execute(f.graph), QN_ERR_ARGUMENT, "4, 4 and 3 rows");
     assert_int_not_equal(qn_graph_set_input(f.graph, f.q, qn_shape_4(1, 0, 2, 8), rows).code, QN_OK);
     assert_int_not_equal(qn_graph_set_int(f.graph, f.pos, -1).code, QN_OK);
     check_state(&f, f.k_cache, k);
@@ -406,16 +406,16 @@ static void copies_bits(qn_engine *engine, uint32_t n_heads, uint32_t dim, const
     for (size_t i = 0; i < 5; i++) {
         qn_assert_ok(qn_graph_set_input(g, in, qn_shape_4(1, calls[i].seq, n_heads, dim), x));
         qn_assert_ok(qn_graph_set_int(g, pos, calls[i].pos));
-        qn_assert_ok(qn_graph_execute(g));
+        qn_assert_ok(qn_test_execute(g));
         assert_true(qn_test_dispatched(g, kernel));
         memcpy(cache + calls[i].pos * row, x, calls[i].seq * row * 4);
-        qn_assert_ok(qn_graph_read_state(g, state, got));
+        qn_assert_ok(qn_test_read_state(g, state, got));
         assert_true(memcmp(got, cache, CACHE_ROWS * row * 4) == 0);
     }
     qn_assert_ok(qn_graph_set_input(g, in, qn_shape_4(1, 5, n_heads, dim), x));
     qn_assert_ok(qn_graph_set_int(g, pos, 8));
-    qn_assert_fails(qn_graph_execute(g), QN_ERR_ARGUMENT, "input_pos 8 + 5 rows");
-    qn_assert_ok(qn_graph_read_state(g, state, got));
+    qn_assert_fails(qn_test_execute(g), QN_ERR_ARGUMENT, "input_pos 8 + 5 rows");
+    qn_assert_ok(qn_test_read_state(g, state, got));
     assert_true(memcmp(got, cache, CACHE_ROWS * row * 4) == 0);
     qn_graph_close(g);
     free(x);

@@ -358,7 +358,7 @@ static result run(const fixture *f, const built *b, const struct call *call)
 {
     result r = {0};
     set_call(f, b, call);
-    qn_assert_ok(qn_graph_execute(b->g));
+    qn_assert_ok(qn_test_execute(b->g));
     append_dispatches(&r, b->g);
     if (b->out) {
         qn_shape live;
@@ -371,7 +371,7 @@ static result run(const fixture *f, const built *b, const struct call *call)
     for (uint32_t i = 0; i < MAX_STATES && b->state[i]; i++) {
         size_t bytes = bytes_of(f->c->states[i]);
         void *contents = calloc(1, bytes);
-        qn_assert_ok(qn_graph_read_state(b->g, b->state[i], contents));
+        qn_assert_ok(qn_test_read_state(b->g, b->state[i], contents));
         append(&r, contents, bytes);
         free(contents);
     }
@@ -386,13 +386,13 @@ static void fail_calls(const fixture *f, const built *b, const struct call *next
     set_call(f, b, next);
     if (f->c->number) {
         qn_assert_ok(qn_graph_set_int(b->g, b->number, CONTEXT)); /* pos + rows, or the rows wanted, pass the end */
-        assert_int_equal(qn_graph_execute(b->g).code, QN_ERR_ARGUMENT);
+        assert_int_equal(qn_test_execute(b->g).code, QN_ERR_ARGUMENT);
         set_call(f, b, next);
     }
     if (b->in[1]) {
         qn_shape other = with_rows(f->c->in[1].shape, next->rows == 1 ? 2 : next->rows - 1);
         qn_assert_ok(qn_graph_set_input(b->g, b->in[1], other, f->data[1]));
-        assert_int_equal(qn_graph_execute(b->g).code, QN_ERR_ARGUMENT);
+        assert_int_equal(qn_test_execute(b->g).code, QN_ERR_ARGUMENT);
     }
 }
 

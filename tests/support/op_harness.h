@@ -60,6 +60,10 @@ const char *qn_test_kind_name(qn_weight_kind kind);
 /* ---- graphs ---------------------------------------------------------------------------------- */
 
 qn_graph *qn_test_graph(qn_engine *engine);
+/* Submits and polls until done: as qn_graph_execute, but also in builds without the blocking calls. */
+qn_status qn_test_execute(qn_graph *g);
+/* Reads a whole state, likewise. */
+qn_status qn_test_read_state(qn_graph *g, qn_value state, void *data);
 /* Executes; the output's live shape must be `live`. Valid until the next execute. */
 const void *qn_test_run(qn_graph *g, qn_value output, qn_shape live);
 /* The last execute dispatched this kernel row (or, with false, did not). */
