@@ -14,7 +14,7 @@ qn_status qn_buffer_make(qn_gpu *gpu, WGPUBufferUsage usage, uint64_t size, bool
     QN_TRY(qn_gpu_check(gpu));
     QN_TRY(qn_account_take(gpu, size, label));
     qn_scope_begin(gpu);
-    WGPUBufferDescriptor desc = {.label = qn_view(label), .usage = usage, .size = size, .mappedAtCreation = mapped};
+    WGPUBufferDescriptor desc = {.label = qn_string(label), .usage = usage, .size = size, .mappedAtCreation = mapped};
     *handle = wgpuDeviceCreateBuffer(gpu->device, &desc);
     qn_status s = qn_scope_end(gpu, "buffer", label);
     if (s.code == QN_OK && !*handle)
@@ -78,6 +78,25 @@ qn_status qn_buffer_write(qn_buffer *buffer, uint64_t offset, const void *data, 
     wgpuQueueWriteBuffer(buffer->gpu->queue, buffer->handle, offset, data, (size_t)size);
     atomic_fetch_add(&buffer->gpu->n_writes, 1);
     return qn_ok();
+}
+
+qn_status qn_buffer_clear(qn_buffer *buffer)
+{
+    qn_gpu *gpu = buffer->gpu;
+    QN_TRY(qn_gpu_check(gpu));
+    qn_scope_begin(gpu);
+    WGPUCommandEncoderDescriptor desc = {.label = qn_string("clear")};
+    WGPUCommandEncoder encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
+    wgpuCommandEncoderClearBuffer(encoder, buffer->handle, 0, buffer->size);
+    WGPUCommandBufferDescriptor finish = {.label = qn_string("clear")};
+    WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder, &finish);
+    wgpuCommandEncoderRelease(encoder);
+    qn_status s = qn_scope_end(gpu, "command", "buffer");
+    qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
+    if (s.code == QN_OK) s = qn_gpu_check(gpu);
+    if (s.code == QN_OK && commands) qn_gpu_submit(gpu, commands);
+    if (commands) wgpuCommandBufferRelease(commands);
+    return s;
 }
 
 #ifndef QN_NO_BLOCKING

@@ -135,6 +135,29 @@ qn_status qn_scope_end(qn_gpu *gpu, const char *what, const char *label)
     return qn_ok();
 }
 
+/* ---- submissions ----------------------------------------------------------------------------- */
+
+static void on_finished(WGPUQueueWorkDoneStatus status, WGPUStringView message, void *user, void *unused)
+{
+    (void)status;
+    (void)message;
+    (void)unused;
+    atomic_fetch_add(&((qn_gpu *)user)->finished, 1);
+}
+
+uint64_t qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands)
+{
+    WGPUQueueWorkDoneCallbackInfo info = {
+        .mode = WGPUCallbackMode_AllowSpontaneous, .callback = on_finished, .userdata1 = gpu};
+    pthread_mutex_lock(&gpu->submit_lock);
+    wgpuQueueSubmit(gpu->queue, 1, &commands);
+    wgpuQueueOnSubmittedWorkDone(gpu->queue, info);
+    uint64_t number = ++gpu->submitted;
+    pthread_mutex_unlock(&gpu->submit_lock);
+    atomic_fetch_add(&gpu->n_submits, 1);
+    return number;
+}
+
 /* ---- account --------------------------------------------------------------------------------- */
 
 qn_status qn_account_take(qn_gpu *gpu, uint64_t size, const char *label)
@@ -203,7 +226,7 @@ static qn_status request_device(qn_gpu *gpu, bool baseline)
         return qn_fail(QN_ERR_GPU, "%s: cannot read the adapter's limits", gpu->info.name);
     limits.nextInChain = NULL;
     WGPUDeviceDescriptor desc = {
-        .label = qn_view("quern"),
+        .label = qn_string("quern"),
         .requiredFeatureCount = n_features,
         .requiredFeatures = features,
         .requiredLimits = baseline ? NULL : &limits, /* NULL: core WebGPU's defaults */
@@ -265,6 +288,7 @@ qn_status qn_gpu_open(const qn_allocator *a, const qn_log *log, const qn_gpu_opt
     g->dump_shaders = options->dump_shaders;
     pthread_mutex_init(&g->scope_lock, NULL);
     pthread_mutex_init(&g->stray_lock, NULL);
+    pthread_mutex_init(&g->submit_lock, NULL);
     qn_status s = open_adapter(g, options);
     if (s.code != QN_OK) {
         qn_gpu_close(g);
@@ -286,6 +310,7 @@ void qn_gpu_close(qn_gpu *gpu)
     if (gpu->instance) wgpuInstanceRelease(gpu->instance);
     pthread_mutex_destroy(&gpu->scope_lock);
     pthread_mutex_destroy(&gpu->stray_lock);
+    pthread_mutex_destroy(&gpu->submit_lock);
     qn_free(gpu->allocator, gpu);
 }
 

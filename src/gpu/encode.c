@@ -16,7 +16,7 @@ struct qn_encoder {
     uint32_t n_timed; /* dispatches (or the pass) of the current or last timed submission */
     bool past_marks;  /* the open pass holds dispatches that have no marks                */
     qn_encoder_counts counts;
-    _Atomic uint32_t finished; /* submissions that the GPU has finished */
+    uint64_t submission; /* number of the last one; 0: none */
 };
 
 /* Queries of a set: https://www.w3.org/TR/webgpu/#dom-gpudevice-createqueryset */
@@ -40,7 +40,7 @@ static qn_status make_queries(qn_encoder *e)
     qn_gpu *gpu = e->gpu;
     qn_scope_begin(gpu);
     WGPUQuerySetDescriptor desc = {
-        .label = qn_view("timestamps"), .type = WGPUQueryType_Timestamp, .count = query_count(e)};
+        .label = qn_string("timestamps"), .type = WGPUQueryType_Timestamp, .count = query_count(e)};
     e->queries = wgpuDeviceCreateQuerySet(gpu->device, &desc);
     QN_TRY(qn_scope_end(gpu, "query set", "timestamps"));
     e->resolved_size = (uint64_t)query_count(e) * 8;
@@ -77,9 +77,6 @@ void qn_encoder_free(qn_encoder *encoder)
 {
     if (!encoder) return;
     qn_encoder_abort(encoder);
-    /* The GPU tells this object when it has finished: wait for that. A lost device tells at once. */
-    for (int i = 0; i < 3 && atomic_load(&encoder->finished) != encoder->counts.submits; i++)
-        qn_impl_poll(encoder->gpu, !atomic_load(&encoder->gpu->lost));
     qn_readback_free(encoder->times);
     qn_buffer_drop(encoder->gpu, encoder->resolved, encoder->resolved_size);
     if (encoder->queries) wgpuQuerySetRelease(encoder->queries);
@@ -88,7 +85,7 @@ void qn_encoder_free(qn_encoder *encoder)
 
 static void open_pass(qn_encoder *e, const WGPUPassTimestampWrites *writes)
 {
-    WGPUComputePassDescriptor desc = {.label = qn_view("quern"), .timestampWrites = writes};
+    WGPUComputePassDescriptor desc = {.label = qn_string("quern"), .timestampWrites = writes};
     e->pass = wgpuCommandEncoderBeginComputePass(e->encoder, &desc);
     e->counts.passes++;
     atomic_fetch_add(&e->gpu->n_passes, 1);
@@ -112,7 +109,7 @@ qn_status qn_encoder_begin(qn_encoder *encoder, qn_timing timing)
     encoder->timing = timing;
     encoder->n_timed = 0;
     encoder->past_marks = false;
-    WGPUCommandEncoderDescriptor desc = {.label = qn_view("quern")};
+    WGPUCommandEncoderDescriptor desc = {.label = qn_string("quern")};
     encoder->encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
     if (!encoder->encoder) return qn_fail(QN_ERR_GPU, "WebGPU made no command encoder");
     atomic_fetch_add(&gpu->n_encoders, 1);
@@ -150,7 +147,7 @@ void qn_encoder_dispatch(qn_encoder *encoder, const qn_kernel *kernel, const qn_
     } else {
         /* Past the last mark: a pass of its own, so that the last timed one ends in time. */
         bool past = encoder->timing == QN_TIME_DISPATCHES && !in_pass_marks(encoder);
-        if (past && encoder->n_timed == encoder->max_timestamps && !encoder->past_marks) close_pass(encoder);
+        if (past && !encoder->past_marks) close_pass(encoder);
         encoder->past_marks = past;
         if (!encoder->pass) open_pass(encoder, NULL);
     }
@@ -180,24 +177,6 @@ static uint32_t mark_count(const qn_encoder *e)
     return in_pass_marks(e) ? e->n_timed + 1 : e->n_timed * 2;
 }
 
-static void on_finished(WGPUQueueWorkDoneStatus status, WGPUStringView message, void *user, void *unused)
-{
-    (void)status;
-    (void)message;
-    (void)unused;
-    atomic_fetch_add(&((qn_encoder *)user)->finished, 1);
-}
-
-static void submit(qn_encoder *e, WGPUCommandBuffer commands)
-{
-    wgpuQueueSubmit(e->gpu->queue, 1, &commands);
-    atomic_fetch_add(&e->gpu->n_submits, 1);
-    e->counts.submits++;
-    WGPUQueueWorkDoneCallbackInfo info = {
-        .mode = WGPUCallbackMode_AllowSpontaneous, .callback = on_finished, .userdata1 = e};
-    wgpuQueueOnSubmittedWorkDone(e->gpu->queue, info);
-}
-
 qn_status qn_encoder_submit(qn_encoder *encoder)
 {
     qn_gpu *gpu = encoder->gpu;
@@ -210,14 +189,17 @@ qn_status qn_encoder_submit(qn_encoder *encoder)
     }
     /* The scope catches an invalid command buffer here: submitting one would abort the process. */
     qn_scope_begin(gpu);
-    WGPUCommandBufferDescriptor desc = {.label = qn_view("quern")};
+    WGPUCommandBufferDescriptor desc = {.label = qn_string("quern")};
     WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder->encoder, &desc);
     qn_status s = qn_scope_end(gpu, "command", "buffer");
     wgpuCommandEncoderRelease(encoder->encoder);
     encoder->encoder = NULL;
     qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
     if (s.code == QN_OK) s = qn_gpu_check(gpu);
-    if (s.code == QN_OK && commands) submit(encoder, commands);
+    if (s.code == QN_OK && commands) {
+        encoder->submission = qn_gpu_submit(gpu, commands);
+        encoder->counts.submits++;
+    }
     if (commands) wgpuCommandBufferRelease(commands);
     if (s.code != QN_OK) encoder->n_timed = 0;
     if (s.code == QN_OK && encoder->timing && encoder->n_timed)
@@ -227,10 +209,10 @@ qn_status qn_encoder_submit(qn_encoder *encoder)
 
 qn_status qn_encoder_poll(qn_encoder *encoder, bool *done)
 {
-    *done = atomic_load(&encoder->finished) == encoder->counts.submits;
-    if (*done) return qn_gpu_check_lost(encoder->gpu);
-    QN_TRY(qn_gpu_poll(encoder->gpu, false));
-    *done = atomic_load(&encoder->finished) == encoder->counts.submits;
+    *done = false;
+    QN_TRY(qn_gpu_check_lost(encoder->gpu));
+    if (atomic_load(&encoder->gpu->finished) < encoder->submission) QN_TRY(qn_gpu_poll(encoder->gpu, false));
+    *done = atomic_load(&encoder->gpu->finished) >= encoder->submission;
     return qn_ok();
 }
 

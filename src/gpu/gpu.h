@@ -64,6 +64,8 @@ void qn_buffer_free(qn_buffer *buffer);
 uint64_t qn_buffer_size(const qn_buffer *buffer);
 /* Queues a write of size bytes (offset and size multiples of 4). */
 qn_status qn_buffer_write(qn_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
+/* Queues zeros over the whole buffer. */
+qn_status qn_buffer_clear(qn_buffer *buffer);
 #ifndef QN_NO_BLOCKING
 /* Reads back, waiting for the GPU (offset and size multiples of 4). */
 qn_status qn_buffer_read(qn_buffer *buffer, uint64_t offset, void *data, uint64_t size);

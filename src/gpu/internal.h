@@ -31,6 +31,9 @@ struct qn_gpu {
     atomic_bool stray;
     pthread_mutex_t scope_lock; /* error scopes belong to one creation at a time */
     pthread_mutex_t stray_lock;
+    pthread_mutex_t submit_lock; /* numbers submissions in the queue's order */
+    uint64_t submitted;
+    _Atomic uint64_t finished; /* as many submissions the GPU has finished */
     _Atomic uint64_t n_buffers, n_kernels, n_bindings, n_encoders, n_passes, n_submits, n_writes;
 };
 
@@ -54,7 +57,7 @@ struct qn_bindings {
 };
 
 /* A string view of a C string. */
-static inline WGPUStringView qn_view(const char *text)
+static inline WGPUStringView qn_string(const char *text)
 {
     return (WGPUStringView){text, text ? WGPU_STRLEN : 0};
 }
@@ -69,6 +72,9 @@ qn_status qn_scope_end(qn_gpu *gpu, const char *what, const char *label);
 
 /* Fails when the device is lost or an error was reported outside a scope. Called before every submit. */
 qn_status qn_gpu_check(qn_gpu *gpu);
+
+/* Submits and numbers the submission (from 1 on); finished once gpu->finished has reached its number. */
+uint64_t qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands);
 
 /* Account of GPU memory: take before creating, give back when freeing. */
 qn_status qn_account_take(qn_gpu *gpu, uint64_t size, const char *label);

@@ -29,21 +29,21 @@ static WGPUBindGroupLayout make_layout(qn_gpu *gpu, const qn_kernel_desc *desc, 
         entries[i + 1].buffer.type =
             desc->access[i] == 'w' ? WGPUBufferBindingType_Storage : WGPUBufferBindingType_ReadOnlyStorage;
     }
-    WGPUBindGroupLayoutDescriptor layout = {.label = qn_view(desc->label), .entryCount = n + 1, .entries = entries};
+    WGPUBindGroupLayoutDescriptor layout = {.label = qn_string(desc->label), .entryCount = n + 1, .entries = entries};
     return wgpuDeviceCreateBindGroupLayout(gpu->device, &layout);
 }
 
 static WGPUComputePipeline make_pipeline(qn_gpu *gpu, const qn_kernel_desc *desc, WGPUBindGroupLayout layout)
 {
-    WGPUShaderSourceWGSL source = {.chain = {.sType = WGPUSType_ShaderSourceWGSL}, .code = qn_view(desc->source)};
-    WGPUShaderModuleDescriptor module_desc = {.nextInChain = &source.chain, .label = qn_view(desc->label)};
+    WGPUShaderSourceWGSL source = {.chain = {.sType = WGPUSType_ShaderSourceWGSL}, .code = qn_string(desc->source)};
+    WGPUShaderModuleDescriptor module_desc = {.nextInChain = &source.chain, .label = qn_string(desc->label)};
     WGPUShaderModule module = qn_impl_shader_module(gpu->device, &module_desc, desc->trusted);
     WGPUPipelineLayoutDescriptor pl_desc = {
-        .label = qn_view(desc->label), .bindGroupLayoutCount = 1, .bindGroupLayouts = &layout};
+        .label = qn_string(desc->label), .bindGroupLayoutCount = 1, .bindGroupLayouts = &layout};
     WGPUPipelineLayout pipeline_layout = wgpuDeviceCreatePipelineLayout(gpu->device, &pl_desc);
-    WGPUComputePipelineDescriptor desc_p = {.label = qn_view(desc->label),
+    WGPUComputePipelineDescriptor desc_p = {.label = qn_string(desc->label),
                                             .layout = pipeline_layout,
-                                            .compute = {.module = module, .entryPoint = qn_view(desc->entry)}};
+                                            .compute = {.module = module, .entryPoint = qn_string(desc->entry)}};
     WGPUComputePipeline pipeline = wgpuDeviceCreateComputePipeline(gpu->device, &desc_p);
     wgpuPipelineLayoutRelease(pipeline_layout);
     wgpuShaderModuleRelease(module);
@@ -111,7 +111,7 @@ qn_status qn_bindings_create(qn_gpu *gpu, const qn_kernel *kernel, qn_buffer *pa
     b->allocator = gpu->allocator;
     qn_scope_begin(gpu);
     WGPUBindGroupDescriptor desc = {
-        .label = qn_view(kernel->label), .layout = kernel->layout, .entryCount = n_ranges + 1, .entries = entries};
+        .label = qn_string(kernel->label), .layout = kernel->layout, .entryCount = n_ranges + 1, .entries = entries};
     b->handle = wgpuDeviceCreateBindGroup(gpu->device, &desc);
     qn_status s = qn_scope_end(gpu, "bindings of", kernel->label);
     if (s.code == QN_OK && !b->handle) s = qn_fail(QN_ERR_GPU, "bindings of %s: WebGPU made none", kernel->label);

@@ -3,12 +3,31 @@
 
 #include <inttypes.h>
 
+qn_status qn_map_create(const qn_allocator *a, qn_mapping **mapping)
+{
+    void *p;
+    *mapping = NULL;
+    QN_TRY(qn_alloc(a, 1, sizeof(qn_mapping), "mapping", &p));
+    *mapping = p;
+    (*mapping)->allocator = a;
+    return qn_ok();
+}
+
+void qn_map_free(qn_mapping *mapping)
+{
+    if (!mapping) return;
+    int waiting = QN_MAP_WAITING;
+    if (atomic_compare_exchange_strong(&mapping->state, &waiting, QN_MAP_ORPHANED)) return;
+    qn_free(mapping->allocator, mapping);
+}
+
 static void on_mapped(WGPUMapAsyncStatus status, WGPUStringView message, void *user, void *unused)
 {
     (void)unused;
     qn_mapping *m = user;
     qn_copy_view(message, m->message, sizeof m->message);
-    atomic_store(&m->state, status == WGPUMapAsyncStatus_Success ? QN_MAP_READY : QN_MAP_FAILED);
+    int waiting = QN_MAP_WAITING, state = status == WGPUMapAsyncStatus_Success ? QN_MAP_READY : QN_MAP_FAILED;
+    if (!atomic_compare_exchange_strong(&m->state, &waiting, state)) qn_free(m->allocator, m);
 }
 
 void qn_map_start(WGPUBuffer buffer, WGPUMapMode mode, uint64_t size, qn_mapping *mapping)
@@ -27,7 +46,7 @@ void qn_map_end(qn_gpu *gpu, WGPUBuffer buffer, qn_mapping *mapping)
     if (state != QN_MAP_FAILED && !atomic_load(&gpu->lost)) wgpuBufferUnmap(buffer);
     for (int i = 0; i < 3 && atomic_load(&mapping->state) == QN_MAP_WAITING; i++)
         qn_impl_poll(gpu, !atomic_load(&gpu->lost));
-    atomic_store(&mapping->state, QN_MAP_NONE);
+    if (atomic_load(&mapping->state) != QN_MAP_WAITING) atomic_store(&mapping->state, QN_MAP_NONE);
 }
 
 /* ---- readback -------------------------------------------------------------------------------- */
@@ -40,10 +59,11 @@ qn_status qn_readback_create(qn_gpu *gpu, uint64_t size, const char *label, qn_r
     qn_readback *r = p;
     r->gpu = gpu;
     r->size = qn_round_up_u64(size ? size : 1, 16);
-    qn_status s =
-        qn_buffer_make(gpu, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst, r->size, false, label, &r->handle);
+    qn_status s = qn_map_create(gpu->allocator, &r->mapping);
+    if (s.code == QN_OK)
+        s = qn_buffer_make(gpu, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst, r->size, false, label, &r->handle);
     if (s.code != QN_OK) {
-        qn_free(gpu->allocator, r);
+        qn_readback_free(r);
         return s;
     }
     *readback = r;
@@ -54,52 +74,53 @@ void qn_readback_free(qn_readback *readback)
 {
     if (!readback) return;
     qn_gpu *gpu = readback->gpu;
-    qn_map_end(gpu, readback->handle, &readback->mapping); /* one under way calls back into this object */
     qn_buffer_drop(gpu, readback->handle, readback->size);
+    qn_map_free(readback->mapping);
     qn_free(gpu->allocator, readback);
 }
 
 qn_status qn_readback_start(qn_readback *readback, uint64_t size)
 {
-    if (atomic_load(&readback->mapping.state) != QN_MAP_NONE) return qn_fail(QN_ERR_STATE, "readback is in use");
+    if (atomic_load(&readback->mapping->state) != QN_MAP_NONE) return qn_fail(QN_ERR_STATE, "readback is in use");
     if (size > readback->size)
         return qn_fail(QN_ERR_INTERNAL, "readback of %" PRIu64 " bytes from %" PRIu64, size, readback->size);
     /* Not qn_gpu_check: the submission has happened, an error of something else must not hide its results. */
     QN_TRY(qn_gpu_check_lost(readback->gpu));
     readback->mapped_size = size;
-    qn_map_start(readback->handle, WGPUMapMode_Read, size, &readback->mapping);
+    qn_map_start(readback->handle, WGPUMapMode_Read, size, readback->mapping);
     return qn_ok();
 }
 
 qn_status qn_readback_poll(qn_readback *readback, const void **data)
 {
     *data = NULL;
-    int state = atomic_load(&readback->mapping.state);
+    int state = atomic_load(&readback->mapping->state);
     if (state == QN_MAP_WAITING) {
         QN_TRY(qn_gpu_poll(readback->gpu, false));
-        state = atomic_load(&readback->mapping.state);
+        state = atomic_load(&readback->mapping->state);
     }
     if (state == QN_MAP_FAILED) {
-        atomic_store(&readback->mapping.state, QN_MAP_NONE);
+        atomic_store(&readback->mapping->state, QN_MAP_NONE);
         QN_TRY(qn_gpu_check(readback->gpu));
-        return qn_fail(QN_ERR_GPU, "readback failed: %s", readback->mapping.message);
+        return qn_fail(QN_ERR_GPU, "readback failed: %s", readback->mapping->message);
     }
     if (state != QN_MAP_READY) return qn_ok();
-    QN_TRY(qn_gpu_check(readback->gpu)); /* wgpu-native aborts when the mapped buffer was destroyed with its device */
+    /* wgpu-native aborts when the mapped buffer was destroyed with its device. */
+    QN_TRY(qn_gpu_check_lost(readback->gpu));
     *data = wgpuBufferGetConstMappedRange(readback->handle, 0, (size_t)readback->mapped_size);
     return *data ? qn_ok() : qn_fail(QN_ERR_GPU, "readback: mapped range is missing");
 }
 
 void qn_readback_release(qn_readback *readback)
 {
-    qn_map_end(readback->gpu, readback->handle, &readback->mapping);
+    qn_map_end(readback->gpu, readback->handle, readback->mapping);
 }
 
 /* ---- upload ---------------------------------------------------------------------------------- */
 
 typedef struct upload_slot {
     WGPUBuffer handle;
-    qn_mapping mapping;
+    qn_mapping *mapping;
 } upload_slot;
 
 struct qn_upload {
@@ -121,13 +142,16 @@ qn_status qn_upload_create(qn_gpu *gpu, uint64_t slot_bytes, uint32_t n_slots, q
     u->slot_bytes = qn_round_up_u64(slot_bytes, 256);
     u->n_slots = n_slots;
     for (uint32_t i = 0; i < n_slots; i++) {
-        qn_status s = qn_buffer_make(gpu, WGPUBufferUsage_MapWrite | WGPUBufferUsage_CopySrc, u->slot_bytes, true,
-                                     "upload", &u->slots[i].handle);
+        upload_slot *slot = &u->slots[i];
+        qn_status s = qn_map_create(gpu->allocator, &slot->mapping);
+        if (s.code == QN_OK)
+            s = qn_buffer_make(gpu, WGPUBufferUsage_MapWrite | WGPUBufferUsage_CopySrc, u->slot_bytes, true, "upload",
+                               &slot->handle);
         if (s.code != QN_OK) {
             qn_upload_free(u);
             return s;
         }
-        atomic_store(&u->slots[i].mapping.state, QN_MAP_READY);
+        atomic_store(&slot->mapping->state, QN_MAP_READY);
     }
     *upload = u;
     return qn_ok();
@@ -139,8 +163,8 @@ void qn_upload_free(qn_upload *upload)
     qn_gpu *gpu = upload->gpu;
     for (uint32_t i = 0; i < upload->n_slots; i++) {
         upload_slot *s = &upload->slots[i];
-        if (s->handle) qn_map_end(gpu, s->handle, &s->mapping);
         qn_buffer_drop(gpu, s->handle, upload->slot_bytes);
+        qn_map_free(s->mapping);
     }
     qn_free(gpu->allocator, upload);
 }
@@ -156,8 +180,8 @@ qn_status qn_upload_acquire(qn_upload *upload, void **slot)
     QN_TRY(qn_gpu_poll(upload->gpu, false));
     for (uint32_t i = 0; i < upload->n_slots; i++) {
         upload_slot *s = &upload->slots[i];
-        int state = atomic_load(&s->mapping.state);
-        if (state == QN_MAP_FAILED) return qn_fail(QN_ERR_GPU, "upload: mapping failed: %s", s->mapping.message);
+        int state = atomic_load(&s->mapping->state);
+        if (state == QN_MAP_FAILED) return qn_fail(QN_ERR_GPU, "upload: mapping failed: %s", s->mapping->message);
         if (state != QN_MAP_READY) continue;
         *slot = wgpuBufferGetMappedRange(s->handle, 0, (size_t)upload->slot_bytes);
         if (!*slot) return qn_fail(QN_ERR_GPU, "upload: mapped range is missing");
@@ -177,25 +201,22 @@ qn_status qn_upload_submit(qn_upload *upload, const qn_upload_copy *copies, uint
     QN_TRY(qn_gpu_check(gpu));
     wgpuBufferUnmap(slot->handle);
     qn_scope_begin(gpu);
-    WGPUCommandEncoderDescriptor desc = {.label = qn_view("upload")};
+    WGPUCommandEncoderDescriptor desc = {.label = qn_string("upload")};
     WGPUCommandEncoder encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
     for (uint32_t i = 0; i < n_copies; i++)
         wgpuCommandEncoderCopyBufferToBuffer(encoder, slot->handle, copies[i].slot_offset, copies[i].dst->handle,
                                              copies[i].dst_offset, copies[i].size);
-    WGPUCommandBufferDescriptor finish = {.label = qn_view("upload")};
+    WGPUCommandBufferDescriptor finish = {.label = qn_string("upload")};
     WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder, &finish);
     wgpuCommandEncoderRelease(encoder);
     qn_status s = qn_scope_end(gpu, "command buffer", "upload");
     qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
     if (s.code == QN_OK) s = qn_gpu_check(gpu);
-    if (s.code == QN_OK && commands) {
-        wgpuQueueSubmit(gpu->queue, 1, &commands);
-        atomic_fetch_add(&gpu->n_submits, 1);
-    }
+    if (s.code == QN_OK && commands) qn_gpu_submit(gpu, commands);
     if (commands) wgpuCommandBufferRelease(commands);
     if (atomic_load(&gpu->lost))
-        atomic_store(&slot->mapping.state, QN_MAP_NONE);
+        atomic_store(&slot->mapping->state, QN_MAP_NONE);
     else /* also after a failure: the slot was unmapped */
-        qn_map_start(slot->handle, WGPUMapMode_Write, upload->slot_bytes, &slot->mapping);
+        qn_map_start(slot->handle, WGPUMapMode_Write, upload->slot_bytes, slot->mapping);
     return s;
 }

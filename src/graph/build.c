@@ -178,8 +178,10 @@ qn_value qn_graph_weight(qn_graph *g, qn_weight *weight)
 void qn_graph_output(qn_graph *g, qn_value value, const char *name)
 {
     if (g->status.code != QN_OK) return;
-    if (value == 0 || value >= g->n_values || qn_graph_tensor(g, value)->is_int) {
-        qn_graph_failed(g, qn_fail(QN_ERR_ARGUMENT, "output %s is not a tensor of this graph", name ? name : ""));
+    bool tensor = value != 0 && value < g->n_values && !qn_graph_tensor(g, value)->is_int;
+    if (!tensor || qn_graph_place(g, qn_graph_root(g, value))->kind == QN_PLACE_WEIGHT) {
+        qn_graph_failed(g, qn_fail(QN_ERR_ARGUMENT, "output %s is not %s of this graph", name ? name : "",
+                                   tensor ? "computed: it is a weight" : "a tensor"));
         return;
     }
     qn_status s = g->built ? qn_fail(QN_ERR_STATE, "the graph is built: no output can be added") : qn_ok();

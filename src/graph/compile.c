@@ -1,4 +1,5 @@
 /* compile.c - from nodes to kernels and bind groups, once, at build. */
+#include "graph/extent.h"
 #include "graph/graph.h"
 
 #include <string.h>
@@ -46,78 +47,80 @@ qn_status qn_graph_plan_maximum(qn_graph *g, size_t index)
     return qn_ok();
 }
 
-static qn_range weight_range(qn_graph *g, const qn_bind *b)
+/* ---- bindings -------------------------------------------------------------------------------- */
+
+/* Where a bind lies: the range as the rules see it, and the buffer (NULL in a dry graph). */
+typedef struct target {
+    qn_extent extent;
+    qn_buffer *buffer;
+} target;
+
+static target dummy_target(const qn_graph *g)
 {
-    const qn_weight_part *part = &qn_graph_tensor(g, b->value)->weight->parts[b->part];
-    qn_range r = {part->buffer, part->data_offset, qn_round_up_u64(part->data_bytes, 4)};
-    if (b->kind == QN_BIND_SCALES) r = (qn_range){part->buffer, part->scale_offset, part->scale_bytes};
-    if (b->kind == QN_BIND_MINS) r = (qn_range){part->buffer, part->min_offset, part->min_bytes};
-    if (r.size == 0) r = (qn_range){g->engine->dummy, 0, QN_DUMMY_BYTES};
-    return r;
+    return (target){{&g->params, 0, 0, QN_DUMMY_BYTES}, g->engine ? g->engine->dummy : NULL};
 }
 
-static qn_status resolve(qn_graph *g, const qn_node_state *node, const qn_bind *b, qn_range *range)
+static target weight_target(const qn_graph *g, const qn_bind *b)
+{
+    const qn_weight *w = qn_graph_tensor(g, b->value)->weight;
+    const qn_weight_part *part = &w->parts[b->part];
+    target t = {{w, b->part, part->data_offset, qn_round_up_u64(part->data_bytes, 4)}, part->buffer};
+    if (b->kind == QN_BIND_SCALES) t.extent = (qn_extent){w, b->part, part->scale_offset, part->scale_bytes};
+    if (b->kind == QN_BIND_MINS) t.extent = (qn_extent){w, b->part, part->min_offset, part->min_bytes};
+    return t.extent.size ? t : dummy_target(g);
+}
+
+/* Pooled places share the pool's slots; inputs and states have a buffer each. */
+static target place_target(const qn_graph *g, const qn_place *place)
+{
+    bool pooled = place->kind == QN_PLACE_ACTIVATION || place->kind == QN_PLACE_SCRATCH;
+    return (target){{pooled ? (const void *)g : (const void *)place, place->slot, 0, place->bytes}, place->buffer};
+}
+
+static qn_status find_target(const qn_graph *g, const qn_node_state *node, const qn_bind *b, target *t)
 {
     switch ((qn_bind_kind)b->kind) {
     case QN_BIND_DUMMY:
-        *range = (qn_range){g->engine->dummy, 0, QN_DUMMY_BYTES};
-        return qn_ok();
+        *t = dummy_target(g);
+        break;
     case QN_BIND_DATA:
     case QN_BIND_SCALES:
     case QN_BIND_MINS:
-        *range = weight_range(g, b);
+        *t = weight_target(g, b);
         break;
-    case QN_BIND_SCRATCH: {
-        const qn_place *place = qn_graph_place(g, node->scratch[b->value]);
-        *range = (qn_range){place->buffer, 0, place->bytes};
+    case QN_BIND_SCRATCH:
+        *t = place_target(g, qn_graph_place(g, node->scratch[b->value]));
         break;
-    }
-    case QN_BIND_VALUE: {
-        const qn_place *place = qn_graph_place(g, qn_graph_root(g, b->value));
-        if (b->offset >= place->bytes || b->size > place->bytes - b->offset)
+    case QN_BIND_VALUE:
+        *t = place_target(g, qn_graph_place(g, qn_graph_root(g, b->value)));
+        if (b->offset >= t->extent.size || b->size > t->extent.size - b->offset)
             return qn_fail(QN_ERR_INTERNAL, "%s: a window passes its tensor", node->node.name);
-        *range = (qn_range){place->buffer, b->offset, b->size ? b->size : place->bytes - b->offset};
+        t->extent.size = b->size ? b->size : t->extent.size - b->offset;
+        t->extent.offset = b->offset;
         break;
     }
-    }
-    uint64_t limit = qn_gpu_info(g->engine->gpu)->max_binding_bytes;
-    if (range->size > limit)
-        return qn_fail(QN_ERR_LIMIT, "%s (%s): a binding of %llu bytes is over this device's limit of %llu",
-                       qn_ops[node->node.op].name, node->node.name, (unsigned long long)range->size,
-                       (unsigned long long)limit);
-    return qn_ok();
-}
-
-/* WebGPU's rule for one dispatch: a buffer bound more than once is read-only in all its bindings, or read_write in
- * all and disjoint. wgpu-native lets overlaps pass, browsers reject them. */
-static qn_status check_overlap(const qn_kernel_row *row, const qn_range *ranges, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = i + 1; k < n; k++) {
-            if (ranges[i].buffer != ranges[k].buffer) continue;
-            bool a = row->access[i] == 'w', b = row->access[k] == 'w';
-            if (!a && !b) continue;
-            bool disjoint = ranges[i].offset + ranges[i].size <= ranges[k].offset ||
-                            ranges[k].offset + ranges[k].size <= ranges[i].offset;
-            if (!(a && b && disjoint))
-                return qn_fail(QN_ERR_INTERNAL,
-                               "kernel %s binds one buffer for reading and writing (bindings %u and %u)", row->name,
-                               i + 1, k + 1);
-        }
     return qn_ok();
 }
 
 static qn_status compile_variant(qn_graph *g, const qn_node_state *node, qn_variant *v)
 {
+    target targets[QN_MAX_BINDINGS];
+    qn_extent extents[QN_MAX_BINDINGS];
     qn_range ranges[QN_MAX_BINDINGS];
-    if (strlen(v->row->access) != v->n_binds)
-        return qn_fail(QN_ERR_INTERNAL, "kernel %s takes %zu bindings, the plan gave %u", v->row->name,
-                       strlen(v->row->access), v->n_binds);
-    for (uint32_t i = 0; i < v->n_binds; i++) QN_TRY(resolve(g, node, &v->binds[i], &ranges[i]));
-    QN_TRY(check_overlap(v->row, ranges, v->n_binds));
+    for (uint32_t i = 0; i < v->n_binds; i++) {
+        QN_TRY(find_target(g, node, &v->binds[i], &targets[i]));
+        extents[i] = targets[i].extent;
+        ranges[i] = (qn_range){targets[i].buffer, extents[i].offset, extents[i].size};
+    }
+    qn_status s =
+        qn_check_extents(v->row->name, v->row->access, extents, v->n_binds, g->plan.device->max_binding_bytes);
+    QN_TRY(qn_in(s, "%s (%s)", qn_ops[node->node.op].name, node->node.name));
+    if (!g->engine) return qn_ok();
     QN_TRY(qn_engine_kernel(g->engine, v->row, v->spec, &v->kernel));
     return qn_bindings_create(g->engine->gpu, v->kernel, g->params, ranges, v->n_binds, &v->bindings);
 }
+
+/* ---- arena and readback ---------------------------------------------------------------------- */
 
 static qn_status make_arena(qn_graph *g)
 {
@@ -154,12 +157,12 @@ static qn_status make_readback(qn_graph *g)
 qn_status qn_graph_compile(qn_graph *g)
 {
     QN_TRY(make_arena(g));
-    if (!g->engine) return make_readback(g);
     for (size_t i = 0; i < g->n_nodes; i++) {
         qn_node_state *node = qn_graph_node(g, i);
         for (size_t k = 0; k < node->n_variants; k++)
             QN_TRY(compile_variant(g, node, (qn_variant *)node->variants + k));
     }
     QN_TRY(make_readback(g));
+    if (!g->engine) return qn_ok();
     return qn_encoder_create(g->engine->gpu, 0, &g->encoder);
 }

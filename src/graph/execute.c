@@ -11,7 +11,7 @@ static qn_status check_runnable(const qn_graph *g)
 {
     QN_TRY(g->status);
     if (!g->built) return qn_fail(QN_ERR_STATE, "the graph is not built yet");
-    return qn_ok();
+    return qn_gpu_check_lost(g->engine->gpu);
 }
 
 static qn_status check_live(const qn_tensor *t, const qn_shape *live)
@@ -39,6 +39,7 @@ qn_status qn_graph_set_input(qn_graph *g, qn_value input, qn_shape live, const v
         QN_TRY(check_live(t, &live));
     else
         return qn_fail(QN_ERR_ARGUMENT, "input %s: rank %u is over %d", t->name, live.rank, QN_MAX_RANK);
+    if (!data) return qn_fail(QN_ERR_ARGUMENT, "input %s: no data", t->name);
     QN_TRY(qn_buffer_write(place->buffer, 0, data, qn_shape_count(&live) * 4));
     if (!place->is_set || !qn_shape_equal(&t->live, &live)) {
         t->live = live;
@@ -207,7 +208,8 @@ static uint64_t encode_readback(qn_graph *g)
         qn_output *out = qn_graph_output_at(g, i);
         out->bytes = 0;
         if (!out->wanted) continue;
-        out->bytes = qn_shape_count(&qn_graph_tensor(g, out->value)->live) * 4;
+        out->live = qn_graph_tensor(g, out->value)->live;
+        out->bytes = qn_shape_count(&out->live) * 4;
         const qn_place *place = qn_graph_place(g, qn_graph_root(g, out->value));
         qn_encoder_copy_readback(g->encoder, place->buffer, 0, g->readback, out->offset, out->bytes);
         end = out->offset + out->bytes;
@@ -226,6 +228,7 @@ static qn_status check_inputs_set(const qn_graph *g)
     return qn_ok();
 }
 
+/* By the whole engine: another thread's objects count too. */
 static uint64_t objects_made(const qn_graph *g)
 {
     qn_gpu_counts c = qn_gpu_get_counts(g->engine->gpu);
@@ -240,9 +243,10 @@ static qn_status submit(qn_graph *g)
     encode_dispatches(g);
     uint64_t bytes = encode_readback(g);
     QN_TRY(qn_encoder_submit(g->encoder));
+    if (bytes) QN_TRY(qn_readback_start(g->readback, bytes));
     g->in_flight = true;
     g->readback_bytes = bytes;
-    return bytes ? qn_readback_start(g->readback, bytes) : qn_ok();
+    return qn_ok();
 }
 
 qn_status qn_graph_submit(qn_graph *g)
@@ -252,15 +256,15 @@ qn_status qn_graph_submit(qn_graph *g)
     QN_TRY(check_inputs_set(g));
     if (g->readback) qn_readback_release(g->readback);
     g->readback_data = NULL;
-    qn_gpu_counts before = qn_gpu_get_counts(g->engine->gpu);
+    qn_encoder_counts before = qn_encoder_get_counts(g->encoder);
     uint64_t objects = objects_made(g);
     g->counts = (qn_execute_counts){0};
     qn_status s = submit(g);
     if (s.code != QN_OK) qn_encoder_abort(g->encoder);
-    qn_gpu_counts after = qn_gpu_get_counts(g->engine->gpu);
+    qn_encoder_counts after = qn_encoder_get_counts(g->encoder);
     g->counts.objects_made = objects_made(g) - objects;
-    g->counts.submits = (uint32_t)(after.submits - before.submits);
-    g->counts.passes = (uint32_t)(after.passes - before.passes);
+    g->counts.submits = after.submits - before.submits;
+    g->counts.passes = after.passes - before.passes;
     return s;
 }
 
@@ -281,36 +285,35 @@ static qn_status take_timings(qn_graph *g, bool *done)
     return qn_ok();
 }
 
+/* The outputs, or, where none is read back, the end of the work. */
+static qn_status take_outputs(qn_graph *g, bool *done)
+{
+    if (g->readback_bytes == 0) return qn_encoder_poll(g->encoder, done);
+    const void *data = NULL;
+    QN_TRY(qn_readback_poll(g->readback, &data));
+    g->readback_data = data;
+    *done = data != NULL;
+    return qn_ok();
+}
+
 qn_status qn_graph_poll(qn_graph *g, bool *done)
 {
     *done = false;
     QN_TRY(check_runnable(g));
-    if (g->in_flight && g->readback_bytes) {
-        const void *data = NULL;
-        qn_status s = qn_readback_poll(g->readback, &data);
-        if (s.code != QN_OK) {
-            g->in_flight = false;
-            return s;
-        }
-        if (!data) return qn_ok();
-        g->readback_data = data;
-    }
-    if (g->in_flight && g->profile) {
-        bool timed = false;
-        qn_status s = take_timings(g, &timed);
-        if (s.code != QN_OK) g->in_flight = false;
-        if (s.code != QN_OK || !timed) return s;
-    }
-    g->in_flight = false;
-    *done = true;
-    return qn_ok();
+    bool there = true;
+    qn_status s = qn_ok();
+    if (g->in_flight) s = take_outputs(g, &there);
+    if (s.code == QN_OK && there && g->in_flight && g->profile) s = take_timings(g, &there);
+    if (s.code != QN_OK || there) g->in_flight = false;
+    *done = s.code == QN_OK && there;
+    return s;
 }
 
 const void *qn_graph_output_data(qn_graph *g, qn_value output, qn_shape *live)
 {
     const qn_output *out = find_output(g, output);
     if (!out || !g->readback_data || out->bytes == 0) return NULL;
-    if (live) *live = qn_graph_tensor(g, output)->live;
+    if (live) *live = out->live;
     return g->readback_data + out->offset;
 }
 
@@ -331,14 +334,10 @@ static qn_status check_state(const qn_graph *g, qn_value state)
 
 qn_status qn_graph_write_state(qn_graph *g, qn_value state, const void *data)
 {
-    static const uint8_t zeros[4096];
     QN_TRY(check_state(g, state));
-    const qn_place *place = qn_graph_place(g, state);
-    uint64_t bytes = qn_shape_count(&qn_graph_tensor(g, state)->max) * 4;
-    if (data) return qn_buffer_write(place->buffer, 0, data, bytes);
-    for (uint64_t at = 0; at < bytes; at += sizeof zeros)
-        QN_TRY(qn_buffer_write(place->buffer, at, zeros, bytes - at < sizeof zeros ? bytes - at : sizeof zeros));
-    return qn_ok();
+    qn_buffer *buffer = qn_graph_place(g, state)->buffer;
+    if (!data) return qn_buffer_clear(buffer);
+    return qn_buffer_write(buffer, 0, data, qn_shape_count(&qn_graph_tensor(g, state)->max) * 4);
 }
 
 #ifndef QN_NO_BLOCKING

@@ -20,6 +20,7 @@ typedef struct qn_place {
     qn_place_kind kind;
     uint64_t bytes; /* at the maximum shape                                    */
     qn_value alias_of;
+    uint32_t slot;       /* of the pool: activations and scratch                    */
     qn_buffer *buffer;   /* of inputs and states: owned; of activations: the slot's */
     bool is_set;         /* inputs and integers: given at least once                */
     uint64_t changed_at; /* stamp of the last change of live shape or number        */
@@ -58,6 +59,7 @@ typedef struct qn_output {
     qn_value value;
     bool wanted;
     uint64_t offset, bytes; /* in the readback of the last submit; bytes 0: not read back */
+    qn_shape live;          /* at the last submit                                         */
 } qn_output;
 
 struct qn_graph {

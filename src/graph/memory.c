@@ -91,8 +91,11 @@ static qn_status place_pooled(qn_graph *g, const place_work *w, size_t n)
     qn_pool pool = {.slot_bytes = w->slot_bytes};
     qn_pool_place(w->sorted, n, &pool, w->free_after);
     QN_TRY(make_slots(g, &pool));
-    for (size_t i = 0; i < n; i++)
-        qn_graph_place(g, w->lives[i].value)->buffer = ((qn_buffer **)g->slot_buffers)[w->sorted[i].slot];
+    for (size_t i = 0; i < n; i++) {
+        qn_place *place = qn_graph_place(g, w->lives[i].value);
+        place->slot = w->sorted[i].slot;
+        place->buffer = ((qn_buffer **)g->slot_buffers)[place->slot];
+    }
     /* The table: a slot counts as scratch where only scratch lives in it. */
     for (uint32_t s = 0; s < pool.n_slots; s++) {
         bool only_scratch = true;

@@ -1,0 +1,93 @@
+#include "support/gpu_harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- host memory ----------------------------------------------------------------------------- */
+
+static void *counted(void *user, void *ptr, size_t size)
+{
+    qn_test_allocator *a = user;
+    if (size == 0) {
+        if (ptr) atomic_fetch_sub(&a->blocks, 1);
+        free(ptr);
+        return NULL;
+    }
+    uint64_t call = atomic_fetch_add(&a->calls, 1) + 1;
+    if (a->fail_at && (call == a->fail_at || (a->for_good && call > a->fail_at))) return NULL;
+    void *p = realloc(ptr, size);
+    if (p && !ptr) atomic_fetch_add(&a->blocks, 1);
+    return p;
+}
+
+void qn_test_allocator_init(qn_test_allocator *a)
+{
+    memset(a, 0, sizeof *a);
+    a->allocator = (qn_allocator){counted, a};
+}
+
+/* ---- a kernel -------------------------------------------------------------------------------- */
+
+const char *const qn_test_affine_source = "struct Params { n: u32, scale: f32, add: f32 }\n"
+                                          "@group(0) @binding(0) var<uniform> p: Params;\n"
+                                          "@group(0) @binding(1) var<storage, read> x: array<f32>;\n"
+                                          "@group(0) @binding(2) var<storage, read_write> y: array<f32>;\n"
+                                          "@compute @workgroup_size(64)\n"
+                                          "fn main(@builtin(global_invocation_id) id: vec3<u32>) {\n"
+                                          "    if (id.x < p.n) { y[id.x] = x[id.x] * p.scale + p.add; }\n"
+                                          "}\n";
+
+qn_status qn_test_compile(qn_gpu *gpu, const char *source, const char *access, qn_kernel **kernel)
+{
+    qn_kernel_desc desc = {.label = "test.kernel", .source = source, .entry = "main", .access = access};
+    return qn_kernel_create(gpu, &desc, kernel);
+}
+
+qn_test_affine qn_test_affine_open(qn_gpu *gpu, uint32_t n)
+{
+    qn_test_affine a = {.gpu = gpu, .n = n};
+    uint64_t bytes = (uint64_t)n * sizeof(float);
+    qn_assert_ok(qn_buffer_create(gpu, QN_BUFFER_STORAGE, bytes, "x", &a.x));
+    qn_assert_ok(qn_buffer_create(gpu, QN_BUFFER_STORAGE, bytes, "y", &a.y));
+    qn_assert_ok(qn_buffer_create(gpu, QN_BUFFER_PARAMS, 2 * QN_PARAM_SLOT, "params", &a.params));
+    qn_assert_ok(qn_test_compile(gpu, qn_test_affine_source, "rw", &a.kernel));
+    const qn_range ranges[] = {{a.x, 0, bytes}, {a.y, 0, bytes}};
+    qn_assert_ok(qn_bindings_create(gpu, a.kernel, a.params, ranges, 2, &a.bindings));
+    return a;
+}
+
+void qn_test_affine_close(qn_test_affine *a)
+{
+    qn_bindings_free(a->bindings);
+    qn_kernel_free(a->kernel);
+    qn_buffer_free(a->params);
+    qn_buffer_free(a->y);
+    qn_buffer_free(a->x);
+}
+
+void qn_test_affine_set(const qn_test_affine *a, uint32_t slot, float scale, float add)
+{
+    float *x = calloc(a->n, sizeof *x);
+    assert_non_null(x);
+    for (uint32_t i = 0; i < a->n; i++) x[i] = (float)i;
+    qn_assert_ok(qn_buffer_write(a->x, 0, x, a->n * sizeof *x));
+    free(x);
+    uint32_t words[4] = {a->n};
+    memcpy(&words[1], &scale, sizeof scale);
+    memcpy(&words[2], &add, sizeof add);
+    qn_assert_ok(qn_buffer_write(a->params, (uint64_t)slot * QN_PARAM_SLOT, words, sizeof words));
+}
+
+void qn_test_affine_dispatch(const qn_test_affine *a, qn_encoder *encoder, uint32_t slot)
+{
+    const uint32_t grid[3] = {qn_div_up(a->n, QN_TEST_AFFINE_GROUP), 1, 1};
+    qn_encoder_dispatch(encoder, a->kernel, a->bindings, slot * QN_PARAM_SLOT, grid);
+}
+
+void qn_test_affine_check(const float *y, uint32_t n, float scale, float add)
+{
+    assert_non_null(y);
+    for (uint32_t i = 0; i < n; i++)
+        if (y[i] != (float)i * scale + add)
+            fail_msg("element %u is %g, not %g", i, (double)y[i], (double)((float)i * scale + add));
+}

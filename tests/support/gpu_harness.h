@@ -1,0 +1,52 @@
+/* gpu_harness.h - what the tests of src/gpu and src/graph share: an allocator that counts and fails on demand, and a
+ * small kernel. Every function fails the running cmocka test with a message. */
+#ifndef QN_TESTS_GPU_HARNESS_H
+#define QN_TESTS_GPU_HARNESS_H
+
+#include "support/op_harness.h"
+
+#include <stdatomic.h>
+
+#include "graph/engine.h"
+
+/* ---- host memory ----------------------------------------------------------------------------- */
+
+/* Counts calls that take memory and blocks not given back; the call numbered fail_at (the first is 1) fails, and with
+ * `for_good` every later one. */
+typedef struct qn_test_allocator {
+    qn_allocator allocator;
+    _Atomic uint64_t calls, blocks;
+    uint64_t fail_at; /* 0: never */
+    bool for_good;
+} qn_test_allocator;
+
+void qn_test_allocator_init(qn_test_allocator *a);
+
+/* ---- a kernel -------------------------------------------------------------------------------- */
+
+/* y[i] = x[i] * scale + add for i < n; binding 0: n, scale, add. */
+extern const char *const qn_test_affine_source;
+enum { QN_TEST_AFFINE_GROUP = 64 };
+
+/* A kernel of the given source with entry point "main". */
+qn_status qn_test_compile(qn_gpu *gpu, const char *source, const char *access, qn_kernel **kernel);
+
+/* x and y of n elements, the parameters in two slots, the affine kernel bound to them. */
+typedef struct qn_test_affine {
+    qn_gpu *gpu;
+    uint32_t n;
+    qn_buffer *x, *y, *params;
+    qn_kernel *kernel;
+    qn_bindings *bindings;
+} qn_test_affine;
+
+qn_test_affine qn_test_affine_open(qn_gpu *gpu, uint32_t n);
+void qn_test_affine_close(qn_test_affine *a);
+/* Writes x[i] = i and the parameters of a slot. */
+void qn_test_affine_set(const qn_test_affine *a, uint32_t slot, float scale, float add);
+/* Adds its dispatch to a submission. */
+void qn_test_affine_dispatch(const qn_test_affine *a, qn_encoder *encoder, uint32_t slot);
+/* y[i] must be i * scale + add. */
+void qn_test_affine_check(const float *y, uint32_t n, float scale, float add);
+
+#endif
