@@ -84,19 +84,9 @@ qn_status qn_buffer_clear(qn_buffer *buffer)
 {
     qn_gpu *gpu = buffer->gpu;
     QN_TRY(qn_gpu_check(gpu));
-    qn_scope_begin(gpu);
-    WGPUCommandEncoderDescriptor desc = {.label = qn_string("clear")};
-    WGPUCommandEncoder encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
+    WGPUCommandEncoder encoder = qn_gpu_begin(gpu, "clear");
     wgpuCommandEncoderClearBuffer(encoder, buffer->handle, 0, buffer->size);
-    WGPUCommandBufferDescriptor finish = {.label = qn_string("clear")};
-    WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder, &finish);
-    wgpuCommandEncoderRelease(encoder);
-    qn_status s = qn_scope_end(gpu, "command", "buffer");
-    qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
-    if (s.code == QN_OK) s = qn_gpu_check(gpu);
-    if (s.code == QN_OK && commands) qn_gpu_submit(gpu, commands);
-    if (commands) wgpuCommandBufferRelease(commands);
-    return s;
+    return qn_gpu_submit(gpu, encoder, "clear", NULL);
 }
 
 #ifndef QN_NO_BLOCKING

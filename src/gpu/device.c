@@ -145,7 +145,7 @@ static void on_finished(WGPUQueueWorkDoneStatus status, WGPUStringView message, 
     atomic_fetch_add(&((qn_gpu *)user)->finished, 1);
 }
 
-uint64_t qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands)
+static uint64_t submit(qn_gpu *gpu, WGPUCommandBuffer commands)
 {
     WGPUQueueWorkDoneCallbackInfo info = {
         .mode = WGPUCallbackMode_AllowSpontaneous, .callback = on_finished, .userdata1 = gpu};
@@ -156,6 +156,31 @@ uint64_t qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands)
     pthread_mutex_unlock(&gpu->submit_lock);
     atomic_fetch_add(&gpu->n_submits, 1);
     return number;
+}
+
+WGPUCommandEncoder qn_gpu_begin(qn_gpu *gpu, const char *label)
+{
+    WGPUCommandEncoderDescriptor desc = {.label = qn_string(label)};
+    return wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
+}
+
+qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandEncoder encoder, const char *label, uint64_t *number)
+{
+    /* The scope catches an invalid command buffer here: submitting one would abort the process. */
+    qn_scope_begin(gpu);
+    WGPUCommandBufferDescriptor desc = {.label = qn_string(label)};
+    WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder, &desc);
+    qn_status s = qn_scope_end(gpu, "commands", label);
+    wgpuCommandEncoderRelease(encoder);
+    qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
+    if (s.code == QN_OK) s = qn_gpu_check(gpu);
+    if (s.code == QN_OK && !commands) s = qn_fail(QN_ERR_GPU, "commands %s: WebGPU made none", label);
+    if (s.code == QN_OK) {
+        uint64_t n = submit(gpu, commands);
+        if (number) *number = n;
+    }
+    if (commands) wgpuCommandBufferRelease(commands);
+    return s;
 }
 
 /* ---- account --------------------------------------------------------------------------------- */

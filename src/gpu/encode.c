@@ -109,8 +109,7 @@ qn_status qn_encoder_begin(qn_encoder *encoder, qn_timing timing)
     encoder->timing = timing;
     encoder->n_timed = 0;
     encoder->past_marks = false;
-    WGPUCommandEncoderDescriptor desc = {.label = qn_string("quern")};
-    encoder->encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
+    encoder->encoder = qn_gpu_begin(gpu, "quern");
     if (!encoder->encoder) return qn_fail(QN_ERR_GPU, "WebGPU made no command encoder");
     atomic_fetch_add(&gpu->n_encoders, 1);
     return qn_ok();
@@ -187,20 +186,9 @@ qn_status qn_encoder_submit(qn_encoder *encoder)
         wgpuCommandEncoderCopyBufferToBuffer(encoder->encoder, encoder->resolved, 0, encoder->times->handle, 0,
                                              (uint64_t)n * 8);
     }
-    /* The scope catches an invalid command buffer here: submitting one would abort the process. */
-    qn_scope_begin(gpu);
-    WGPUCommandBufferDescriptor desc = {.label = qn_string("quern")};
-    WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder->encoder, &desc);
-    qn_status s = qn_scope_end(gpu, "command", "buffer");
-    wgpuCommandEncoderRelease(encoder->encoder);
+    qn_status s = qn_gpu_submit(gpu, encoder->encoder, "quern", &encoder->submission);
     encoder->encoder = NULL;
-    qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
-    if (s.code == QN_OK) s = qn_gpu_check(gpu);
-    if (s.code == QN_OK && commands) {
-        encoder->submission = qn_gpu_submit(gpu, commands);
-        encoder->counts.submits++;
-    }
-    if (commands) wgpuCommandBufferRelease(commands);
+    if (s.code == QN_OK) encoder->counts.submits++;
     if (s.code != QN_OK) encoder->n_timed = 0;
     if (s.code == QN_OK && encoder->timing && encoder->n_timed)
         s = qn_readback_start(encoder->times, (uint64_t)mark_count(encoder) * 8);

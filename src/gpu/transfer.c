@@ -200,20 +200,11 @@ qn_status qn_upload_submit(qn_upload *upload, const qn_upload_copy *copies, uint
     upload_slot *slot = &upload->slots[upload->current];
     QN_TRY(qn_gpu_check(gpu));
     wgpuBufferUnmap(slot->handle);
-    qn_scope_begin(gpu);
-    WGPUCommandEncoderDescriptor desc = {.label = qn_string("upload")};
-    WGPUCommandEncoder encoder = wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
+    WGPUCommandEncoder encoder = qn_gpu_begin(gpu, "upload");
     for (uint32_t i = 0; i < n_copies; i++)
         wgpuCommandEncoderCopyBufferToBuffer(encoder, slot->handle, copies[i].slot_offset, copies[i].dst->handle,
                                              copies[i].dst_offset, copies[i].size);
-    WGPUCommandBufferDescriptor finish = {.label = qn_string("upload")};
-    WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder, &finish);
-    wgpuCommandEncoderRelease(encoder);
-    qn_status s = qn_scope_end(gpu, "command buffer", "upload");
-    qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
-    if (s.code == QN_OK) s = qn_gpu_check(gpu);
-    if (s.code == QN_OK && commands) qn_gpu_submit(gpu, commands);
-    if (commands) wgpuCommandBufferRelease(commands);
+    qn_status s = qn_gpu_submit(gpu, encoder, "upload", NULL);
     if (atomic_load(&gpu->lost))
         atomic_store(&slot->mapping->state, QN_MAP_NONE);
     else /* also after a failure: the slot was unmapped */

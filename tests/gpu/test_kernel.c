@@ -37,7 +37,7 @@ static void assert_usable(qn_gpu *gpu)
     qn_assert_ok(qn_encoder_begin(encoder, QN_TIME_NOTHING));
     qn_test_affine_dispatch(&a, encoder, 0);
     qn_assert_ok(qn_encoder_submit(encoder));
-    qn_assert_ok(qn_buffer_read(a.y, 0, y, sizeof y));
+    qn_assert_ok(qn_test_read_buffer(gpu, a.y, 0, y, sizeof y));
     qn_test_affine_check(y, 70, 3.0f, -1.0f);
     qn_encoder_free(encoder);
     qn_test_affine_close(&a);

@@ -86,7 +86,7 @@ static void *make_objects(void *user)
         if (s.code != QN_OK) note(w, "buffer", s);
         uint32_t word = w->number, got = 0;
         if (s.code == QN_OK) s = qn_buffer_write(buffer, 64, &word, 4);
-        if (s.code == QN_OK) s = qn_buffer_read(buffer, 64, &got, 4);
+        if (s.code == QN_OK) s = qn_test_read_buffer(w->engine->gpu, buffer, 64, &got, 4);
         if (s.code != QN_OK || got != word) note(w, "read", s);
         qn_buffer_free(buffer);
     }

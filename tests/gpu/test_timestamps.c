@@ -58,7 +58,7 @@ static void check_timing(qn_engine *engine)
         assert_int_equal(time_dispatches(&a, encoder, QN_TIME_DISPATCHES, 0, ns), 0);
     }
     float y[N];
-    qn_assert_ok(qn_buffer_read(a.y, 0, y, sizeof y));
+    qn_assert_ok(qn_test_read_buffer(engine->gpu, a.y, 0, y, sizeof y));
     qn_test_affine_check(y, N, 1.0f, 1.0f);
     qn_encoder_free(encoder);
     qn_test_affine_close(&a);

@@ -73,16 +73,18 @@ static void check_silu(const fixture *f, const float *got, uint32_t first_row, u
 static void nothing_runs_before_build(void **state)
 {
     fixture *f = *state;
-    float cache[CACHE * WIDTH];
+    float cache[CACHE * WIDTH] = {0};
     bool done = true;
     qn_assert_fails(qn_graph_set_input(f->g, f->x, qn_shape_2(1, WIDTH), f->data), QN_ERR_STATE, "not built");
     qn_assert_fails(qn_graph_set_int(f->g, f->n, 1), QN_ERR_STATE, "not built");
     qn_assert_fails(qn_graph_submit(f->g), QN_ERR_STATE, "not built");
     qn_assert_fails(qn_graph_poll(f->g, &done), QN_ERR_STATE, "not built");
     assert_false(done);
+    qn_assert_fails(qn_graph_write_state(f->g, f->cache, cache), QN_ERR_STATE, "not built");
+#ifndef QN_NO_BLOCKING
     qn_assert_fails(qn_graph_execute(f->g), QN_ERR_STATE, "not built");
     qn_assert_fails(qn_graph_read_state(f->g, f->cache, cache), QN_ERR_STATE, "not built");
-    qn_assert_fails(qn_graph_write_state(f->g, f->cache, cache), QN_ERR_STATE, "not built");
+#endif
     assert_null(qn_graph_output_data(f->g, f->y, NULL));
 }
 
@@ -90,12 +92,12 @@ static void every_input_must_be_given_once(void **state)
 {
     fixture *f = *state;
     build(f);
-    qn_assert_fails(qn_graph_execute(f->g), QN_ERR_STATE, "input x");
+    qn_assert_fails(qn_test_execute(f->g), QN_ERR_STATE, "input x");
     qn_assert_ok(qn_graph_set_input(f->g, f->x, qn_shape_2(2, WIDTH), f->data));
-    qn_assert_fails(qn_graph_execute(f->g), QN_ERR_STATE, "integer count");
+    qn_assert_fails(qn_test_execute(f->g), QN_ERR_STATE, "integer count");
     qn_assert_ok(qn_graph_set_int(f->g, f->n, 1));
-    qn_assert_ok(qn_graph_execute(f->g));
-    qn_assert_ok(qn_graph_execute(f->g)); /* once is enough */
+    qn_assert_ok(qn_test_execute(f->g));
+    qn_assert_ok(qn_test_execute(f->g)); /* once is enough */
 }
 
 static void wrong_live_shapes_are_refused_by_name(void **state)
@@ -152,13 +154,15 @@ static void other_values_are_refused(void **state)
 {
     fixture *f = *state;
     build(f);
-    float cache[CACHE * WIDTH];
+    float cache[CACHE * WIDTH] = {0};
     qn_assert_fails(qn_graph_want(f->g, f->h, true), QN_ERR_ARGUMENT, "not an output");
     qn_assert_fails(qn_graph_want(f->g, 10000, true), QN_ERR_ARGUMENT, "not an output");
     const qn_value not_states[] = {0, f->x, f->y, f->n, 10000};
     for (size_t i = 0; i < sizeof not_states / sizeof not_states[0]; i++) {
         qn_assert_fails(qn_graph_write_state(f->g, not_states[i], cache), QN_ERR_ARGUMENT, "not a state");
+#ifndef QN_NO_BLOCKING
         qn_assert_fails(qn_graph_read_state(f->g, not_states[i], cache), QN_ERR_ARGUMENT, "not a state");
+#endif
     }
     assert_null(qn_graph_output_data(f->g, 10000, NULL));
     assert_int_equal(qn_graph_live_shape(f->g, 10000).rank, 0);
@@ -171,21 +175,21 @@ static void a_failed_execute_runs_nothing(void **state)
     build(f);
     set(f, 4, 3);
     float before[CACHE * WIDTH], after[CACHE * WIDTH];
-    qn_assert_ok(qn_graph_execute(f->g));
-    qn_assert_ok(qn_graph_read_state(f->g, f->cache, before));
+    qn_assert_ok(qn_test_execute(f->g));
+    qn_assert_ok(qn_test_read_state(f->g, f->cache, before));
     set(f, 4, 7); /* 7 of 4 rows */
-    qn_assert_fails(qn_graph_execute(f->g), QN_ERR_ARGUMENT, "last_rows");
+    qn_assert_fails(qn_test_execute(f->g), QN_ERR_ARGUMENT, "last_rows");
     assert_int_equal(qn_graph_execute_counts(f->g).submits, 0);
     assert_null(qn_graph_output_data(f->g, f->y, NULL));
-    qn_assert_fails(qn_graph_execute(f->g), QN_ERR_ARGUMENT, "last_rows"); /* again */
+    qn_assert_fails(qn_test_execute(f->g), QN_ERR_ARGUMENT, "last_rows"); /* again */
     set(f, 6, 5);
-    qn_assert_fails(qn_graph_execute(f->g), QN_ERR_ARGUMENT, "update_cache"); /* rows 5..10 of 10 */
-    qn_assert_ok(qn_graph_read_state(f->g, f->cache, after));
+    qn_assert_fails(qn_test_execute(f->g), QN_ERR_ARGUMENT, "update_cache"); /* rows 5..10 of 10 */
+    qn_assert_ok(qn_test_read_state(f->g, f->cache, after));
     assert_memory_equal(before, after, sizeof before);
     set(f, 4, 3);
     const float *y = qn_test_run(f->g, f->y, qn_shape_2(3, WIDTH));
     check_silu(f, y, 1, 3);
-    qn_assert_ok(qn_graph_read_state(f->g, f->cache, after));
+    qn_assert_ok(qn_test_read_state(f->g, f->cache, after));
     assert_memory_equal(before, after, sizeof before);
 }
 
@@ -202,7 +206,7 @@ static void one_submit_at_a_time(void **state)
     assert_null(qn_graph_output_data(f->g, f->y, NULL));
     qn_assert_ok(qn_graph_submit(f->g));
     qn_assert_fails(qn_graph_submit(f->g), QN_ERR_STATE, "still running");
-    qn_assert_fails(qn_graph_execute(f->g), QN_ERR_STATE, "still running");
+    qn_assert_fails(qn_test_execute(f->g), QN_ERR_STATE, "still running");
     assert_null(qn_graph_output_data(f->g, f->y, NULL));
     /* The next call's data may be given already: it does not reach the one that runs. */
     float other[ROWS * WIDTH] = {0};
@@ -220,6 +224,24 @@ static void one_submit_at_a_time(void **state)
     assert_true(y[0] == 0.0f);
 }
 
+#ifndef QN_NO_BLOCKING
+/* The blocking calls do what submit and poll do. */
+static void the_blocking_calls(void **state)
+{
+    fixture *f = *state;
+    float cache[CACHE * WIDTH];
+    build(f);
+    set(f, 4, 2);
+    qn_assert_ok(qn_graph_execute(f->g));
+    check_silu(f, qn_graph_output_data(f->g, f->y, NULL), 2, 2);
+    qn_assert_ok(qn_graph_read_state(f->g, f->cache, cache));
+    assert_memory_equal(cache + 2 * WIDTH, f->data, 4 * WIDTH * sizeof *cache);
+    qn_assert_ok(qn_graph_submit(f->g));
+    qn_assert_fails(qn_graph_execute(f->g), QN_ERR_STATE, "still running");
+    qn_assert_ok(qn_graph_read_state(f->g, f->cache, cache)); /* waits for it */
+}
+#endif
+
 static void a_graph_closes_in_flight(void **state)
 {
     fixture *f = *state;
@@ -236,18 +258,18 @@ static void outputs_not_wanted_are_not_read_back(void **state)
     build(f);
     set(f, 4, 2);
     qn_assert_ok(qn_graph_want(f->g, f->y, false));
-    qn_assert_ok(qn_graph_execute(f->g));
+    qn_assert_ok(qn_test_execute(f->g));
     assert_null(qn_graph_output_data(f->g, f->y, NULL));
     check_silu(f, qn_graph_output_data(f->g, f->z, NULL), 0, 4);
     qn_assert_ok(qn_graph_want(f->g, f->z, false));
-    qn_assert_ok(qn_graph_execute(f->g)); /* none at all: it still runs to its end */
+    qn_assert_ok(qn_test_execute(f->g)); /* none at all: it still runs to its end */
     assert_null(qn_graph_output_data(f->g, f->y, NULL));
     assert_null(qn_graph_output_data(f->g, f->z, NULL));
-    float cache[CACHE * WIDTH];
-    qn_assert_ok(qn_graph_read_state(f->g, f->cache, cache));
+    float cache[CACHE * WIDTH] = {0};
+    qn_assert_ok(qn_test_read_state(f->g, f->cache, cache));
     assert_memory_equal(cache + 2 * WIDTH, f->data, 4 * WIDTH * sizeof *cache);
     qn_assert_ok(qn_graph_want(f->g, f->y, true));
-    qn_assert_ok(qn_graph_execute(f->g));
+    qn_assert_ok(qn_test_execute(f->g));
     check_silu(f, qn_graph_output_data(f->g, f->y, NULL), 2, 2);
     assert_null(qn_graph_output_data(f->g, f->z, NULL));
     /* What a call read back stays readable when the next is not to. */
@@ -287,27 +309,27 @@ static void states_are_kept(void **state)
     build(f);
     float want[CACHE * WIDTH] = {0}, got[CACHE * WIDTH];
     memset(got, 1, sizeof got);
-    qn_assert_ok(qn_graph_read_state(f->g, f->cache, got));
+    qn_assert_ok(qn_test_read_state(f->g, f->cache, got));
     assert_memory_equal(got, want, sizeof want); /* zero at first */
     set(f, 2, 1);
-    qn_assert_ok(qn_graph_execute(f->g));
+    qn_assert_ok(qn_test_execute(f->g));
     set(f, 3, 3);
-    qn_assert_ok(qn_graph_execute(f->g));
+    qn_assert_ok(qn_test_execute(f->g));
     memcpy(want + WIDTH, f->data, 2 * WIDTH * sizeof *want);
     memcpy(want + 3 * WIDTH, f->data, 3 * WIDTH * sizeof *want);
-    qn_assert_ok(qn_graph_read_state(f->g, f->cache, got));
+    qn_assert_ok(qn_test_read_state(f->g, f->cache, got));
     assert_memory_equal(got, want, sizeof want);
     qn_test_fill(want, CACHE * WIDTH, 9, 1.0f);
     qn_assert_ok(qn_graph_write_state(f->g, f->cache, want));
-    qn_assert_ok(qn_graph_read_state(f->g, f->cache, got));
+    qn_assert_ok(qn_test_read_state(f->g, f->cache, got));
     assert_memory_equal(got, want, sizeof want);
-    qn_assert_ok(qn_graph_execute(f->g));
+    qn_assert_ok(qn_test_execute(f->g));
     memcpy(want + 3 * WIDTH, f->data, 3 * WIDTH * sizeof *want);
-    qn_assert_ok(qn_graph_read_state(f->g, f->cache, got));
+    qn_assert_ok(qn_test_read_state(f->g, f->cache, got));
     assert_memory_equal(got, want, sizeof want);
     qn_assert_ok(qn_graph_write_state(f->g, f->cache, NULL)); /* zeros */
     memset(want, 0, sizeof want);
-    qn_assert_ok(qn_graph_read_state(f->g, f->cache, got));
+    qn_assert_ok(qn_test_read_state(f->g, f->cache, got));
     assert_memory_equal(got, want, sizeof want);
 }
 
@@ -321,7 +343,7 @@ static void large_states_are_cleared_whole(void **state)
     float *data = qn_test_floats(N, 1, 1.0f);
     qn_assert_ok(qn_graph_write_state(g, s, data));
     qn_assert_ok(qn_graph_write_state(g, s, NULL));
-    qn_assert_ok(qn_graph_read_state(g, s, data));
+    qn_assert_ok(qn_test_read_state(g, s, data));
     for (int i = 0; i < N; i++)
         if (data[i] != 0.0f) fail_msg("element %d was not cleared", i);
     free(data);
@@ -340,6 +362,9 @@ int main(void)
         test(other_values_are_refused),
         test(a_failed_execute_runs_nothing),
         test(one_submit_at_a_time),
+#ifndef QN_NO_BLOCKING
+        test(the_blocking_calls),
+#endif
         test(a_graph_closes_in_flight),
         test(outputs_not_wanted_are_not_read_back),
         test(anything_computed_or_given_may_be_read_back),

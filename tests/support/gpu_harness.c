@@ -26,6 +26,33 @@ void qn_test_allocator_init(qn_test_allocator *a)
     a->allocator = (qn_allocator){counted, a};
 }
 
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+static qn_status read_through(qn_encoder *encoder, qn_readback *readback, qn_buffer *buffer, uint64_t offset,
+                              void *data, uint64_t size)
+{
+    QN_TRY(qn_encoder_begin(encoder, QN_TIME_NOTHING));
+    qn_encoder_copy_readback(encoder, buffer, offset, readback, 0, size);
+    QN_TRY(qn_encoder_submit(encoder));
+    QN_TRY(qn_readback_start(readback, size));
+    const void *bytes = NULL;
+    while (!bytes) QN_TRY(qn_readback_poll(readback, &bytes));
+    memcpy(data, bytes, size);
+    return qn_ok();
+}
+
+qn_status qn_test_read_buffer(qn_gpu *gpu, qn_buffer *buffer, uint64_t offset, void *data, uint64_t size)
+{
+    qn_readback *readback = NULL;
+    qn_encoder *encoder = NULL;
+    qn_status s = qn_readback_create(gpu, size, "read", &readback);
+    if (s.code == QN_OK) s = qn_encoder_create(gpu, 0, &encoder);
+    if (s.code == QN_OK) s = read_through(encoder, readback, buffer, offset, data, size);
+    qn_encoder_free(encoder);
+    qn_readback_free(readback);
+    return s;
+}
+
 /* ---- a kernel -------------------------------------------------------------------------------- */
 
 const char *const qn_test_affine_source = "struct Params { n: u32, scale: f32, add: f32 }\n"

@@ -22,6 +22,11 @@ typedef struct qn_test_allocator {
 
 void qn_test_allocator_init(qn_test_allocator *a);
 
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+/* As qn_buffer_read, but also in builds without the blocking calls. */
+qn_status qn_test_read_buffer(qn_gpu *gpu, qn_buffer *buffer, uint64_t offset, void *data, uint64_t size);
+
 /* ---- a kernel -------------------------------------------------------------------------------- */
 
 /* y[i] = x[i] * scale + add for i < n; binding 0: n, scale, add. */

@@ -1,6 +1,7 @@
 #include "support/op_harness.h"
 
 #include "graph/graph.h"
+#include "support/gpu_harness.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -197,31 +198,10 @@ qn_status qn_test_execute(qn_graph *g)
     return qn_ok();
 }
 
-static qn_status copy_out(const qn_graph *g, qn_value state, qn_encoder *encoder, qn_readback *readback, void *data)
-{
-    const qn_place *place = qn_graph_place(g, state);
-    uint64_t bytes = qn_shape_count(&qn_graph_tensor(g, state)->max) * 4;
-    QN_TRY(qn_encoder_begin(encoder, QN_TIME_NOTHING));
-    qn_encoder_copy_readback(encoder, place->buffer, 0, readback, 0, bytes);
-    QN_TRY(qn_encoder_submit(encoder));
-    QN_TRY(qn_readback_start(readback, bytes));
-    const void *got = NULL;
-    while (!got) QN_TRY(qn_readback_poll(readback, &got));
-    memcpy(data, got, (size_t)bytes);
-    return qn_ok();
-}
-
 qn_status qn_test_read_state(qn_graph *g, qn_value state, void *data)
 {
-    qn_gpu *gpu = g->engine->gpu;
-    qn_encoder *encoder = NULL;
-    qn_readback *readback = NULL;
-    qn_status s = qn_encoder_create(gpu, 0, &encoder);
-    if (s.code == QN_OK) s = qn_readback_create(gpu, qn_graph_place(g, state)->bytes, "state", &readback);
-    if (s.code == QN_OK) s = copy_out(g, state, encoder, readback, data);
-    qn_readback_free(readback);
-    qn_encoder_free(encoder);
-    return s;
+    uint64_t bytes = qn_shape_count(&qn_graph_tensor(g, state)->max) * 4;
+    return qn_test_read_buffer(g->engine->gpu, qn_graph_place(g, state)->buffer, 0, data, bytes);
 }
 
 const void *qn_test_run(qn_graph *g, qn_value output, qn_shape live)
