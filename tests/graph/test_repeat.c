@@ -1,5 +1,5 @@
 /* A repeated execute plans and uploads only what changed, in one pass and one submit, and makes nothing: no GPU object,
- * and not one host allocation, whatever the live shapes. */
+ * and not one host allocation, whatever the live shapes. The token loop of a session: run.token_loop. */
 #include "support/gpu_harness.h"
 #include "support/model_harness.h"
 
@@ -190,49 +190,6 @@ static void changing_shapes_allocate_nothing(void **state)
     l->allocator.fail_at = 0;
 }
 
-/* The token loop: append, step, logits, pick; fifty times, with every allocation refused. */
-static void fifty_tokens_allocate_nothing(void **state)
-{
-    (void)state;
-    qn_test_allocator a;
-    qn_test_allocator_init(&a);
-    qn_engine *engine = NULL;
-    qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .allocator = &a.allocator}, &engine));
-    qn_random_model description = qn_test_small_model();
-    qn_model *model = qn_test_load_random(engine, &description);
-    qn_session *s = qn_test_session(model, 0, 16);
-    qn_sampler *sampler = NULL;
-    qn_sampler_options options = {.temperature = 0.8f, .top_k = 20, .top_p = 0.9f, .repetition_penalty = 1.1f};
-    qn_assert_ok(qn_sampler_open(&options, description.n_vocab, &sampler));
-    int32_t tokens[20];
-    qn_test_tokens(tokens, 20, description.n_vocab, 1);
-    qn_test_feed(s, tokens, 20, description.n_vocab, NULL);
-    uint64_t calls = a.calls;
-    a.fail_at = 1;
-    a.for_good = true;
-    for (int i = 0; i < 50; i++) {
-        size_t n_rows = 0, first = 0, n = 0;
-        int32_t token = -1;
-        const float *logits = qn_session_logits(s, &n_rows, &first);
-        assert_int_equal(n_rows, 1);
-        const int32_t *history = qn_session_tokens(s, &n);
-        qn_assert_ok(qn_sampler_pick(sampler, logits, history, n, &token));
-        qn_assert_ok(qn_session_append(s, token));
-        qn_assert_ok(qn_test_finish(s));
-        qn_execute_counts c = qn_graph_execute_counts(qn_session_graph(s));
-        assert_int_equal(c.objects_made, 0);
-        assert_int_equal(c.submits, 1);
-        assert_int_equal(c.passes, 1);
-    }
-    assert_int_equal(a.calls, calls);
-    a.fail_at = 0;
-    qn_sampler_close(sampler);
-    qn_session_close(s);
-    qn_model_close(model);
-    qn_engine_close(engine);
-    assert_int_equal(a.blocks, 0);
-}
-
 #define test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -242,7 +199,6 @@ int main(void)
         test(only_what_depends_on_a_change_is_planned),
         test(results_do_not_depend_on_the_way),
         test(changing_shapes_allocate_nothing),
-        cmocka_unit_test(fifty_tokens_allocate_nothing),
     };
     return cmocka_run_group_tests_name("repeat", tests, NULL, NULL);
 }

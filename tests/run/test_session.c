@@ -431,47 +431,7 @@ static void a_lost_device_is_reported_and_a_new_engine_goes_on(void **state)
     }
 }
 
-/* ---- the token loop -------------------------------------------------------------------------- */
-
-typedef struct counter {
-    uint64_t n;
-} counter;
-
-static void *count(void *user, void *ptr, size_t size)
-{
-    counter *c = user;
-    c->n++;
-    if (size) return realloc(ptr, size);
-    free(ptr);
-    return NULL;
-}
-
-static void the_token_loop_makes_nothing(void **state)
-{
-    fixture *f = *state;
-    counter calls = {0};
-    qn_allocator allocator = {count, &calls};
-    qn_engine *engine;
-    qn_random_model m = qn_test_small_model();
-    qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .allocator = &allocator}, &engine));
-    qn_model *model = qn_test_load_random(engine, &m);
-    qn_session *s = qn_test_session(model, 0, 8);
-    qn_test_feed(s, f->tokens, 12, N_VOCAB, NULL);
-    uint64_t before = calls.n;
-    for (size_t i = 12; i < 40; i++) {
-        qn_test_append(s, f->tokens[i], N_VOCAB, NULL);
-        qn_execute_counts c = qn_graph_execute_counts(qn_session_graph(s));
-        assert_int_equal(c.objects_made, 0);
-        assert_int_equal(c.submits, 1);
-        assert_int_equal(c.passes, 1);
-    }
-    qn_test_feed(s, f->tokens + 1, 30, N_VOCAB, NULL); /* another prompt: neither */
-    assert_int_equal(qn_graph_execute_counts(qn_session_graph(s)).objects_made, 0);
-    assert_int_equal(calls.n, before);
-    qn_session_close(s);
-    qn_model_close(model);
-    qn_engine_close(engine);
-}
+/* ---- main ------------------------------------------------------------------------------------ */
 
 int main(void)
 {
@@ -492,7 +452,6 @@ int main(void)
 #endif
         cmocka_unit_test(sessions_close_with_work_under_way),
         cmocka_unit_test(a_lost_device_is_reported_and_a_new_engine_goes_on),
-        cmocka_unit_test(the_token_loop_makes_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
