@@ -44,9 +44,9 @@ static uint64_t load(const qn_fb *fb, uint64_t at, uint32_t n)
 
 void qn_fb_open(qn_fb *fb, qn_bytes bytes, uint64_t base, const char identifier[4])
 {
-    uint64_t most = UINT64_MAX / QN_FB_ELEMENTS_PER_BYTE;
+    uint64_t most = UINT64_MAX / QN_FB_REUSE;
     *fb = (qn_fb){.bytes = bytes, .base = base, .tables = QN_FB_MAX_TABLES};
-    fb->elements = (bytes.size < most ? bytes.size : most) * QN_FB_ELEMENTS_PER_BYTE;
+    fb->left = (bytes.size < most ? bytes.size : most) * QN_FB_REUSE;
     if (!inside(fb, 0, 8)) {
         qn_fb_fail(fb, 0, "%llu bytes are too few for a flatbuffer; the file is cut off",
                    (unsigned long long)bytes.size);
@@ -174,8 +174,8 @@ qn_fb_table qn_fb_sub(const qn_fb_table *table, uint16_t slot, const char *name)
     return at ? table_at(table->fb, at, name) : nothing;
 }
 
-/* A vector: its elements are inside the buffer, and there is still room for them in what may be opened. */
-static qn_fb_vector vector(const qn_fb_table *t, uint16_t slot, uint32_t width, const char *name)
+/* A vector: its elements are inside the buffer, and what may be opened has room for `cost` bytes for each of them. */
+static qn_fb_vector vector(const qn_fb_table *t, uint16_t slot, uint32_t width, uint32_t cost, const char *name)
 {
     qn_fb_vector none = {.width = width};
     uint64_t field = field_at(t, slot, 4);
@@ -188,23 +188,23 @@ static qn_fb_vector vector(const qn_fb_table *t, uint16_t slot, uint32_t width, 
                    (unsigned long long)count, width);
         return none;
     }
-    if (count > fb->elements) {
+    if (count * cost > fb->left) {
         qn_fb_fail(fb, at, "%s, with %llu elements: the file refers to the same bytes too often", name,
                    (unsigned long long)count);
         return none;
     }
-    fb->elements -= count;
+    fb->left -= count * cost;
     return (qn_fb_vector){fb->bytes.data + at + 4, (uint32_t)count, width};
 }
 
 qn_fb_vector qn_fb_scalars(const qn_fb_table *table, uint16_t slot, uint32_t width, const char *name)
 {
-    return vector(table, slot, width, name);
+    return vector(table, slot, width, width, name);
 }
 
 qn_fb_vector qn_fb_refs(const qn_fb_table *table, uint16_t slot, const char *name)
 {
-    qn_fb_vector v = vector(table, slot, 4, name);
+    qn_fb_vector v = vector(table, slot, 4, 8, name);
     if (v.count == 0) return v;
     qn_fb *fb = table->fb;
     if (v.count <= fb->tables) {
@@ -218,7 +218,7 @@ qn_fb_vector qn_fb_refs(const qn_fb_table *table, uint16_t slot, const char *nam
 
 const char *qn_fb_string(const qn_fb_table *table, uint16_t slot, const char *name)
 {
-    qn_fb_vector v = vector(table, slot, 1, name);
+    qn_fb_vector v = vector(table, slot, 1, 1, name);
     if (!v.data) return "";
     qn_fb *fb = table->fb;
     uint64_t at = (uint64_t)(v.data - fb->bytes.data);

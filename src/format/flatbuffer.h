@@ -17,7 +17,7 @@
 
 #include "base/status.h"
 
-enum { QN_FB_MAX_TABLES = 1 << 20, QN_FB_ELEMENTS_PER_BYTE = 4 };
+enum { QN_FB_MAX_TABLES = 1 << 20, QN_FB_REUSE = 4 };
 
 /* Bytes inside a file that somebody else keeps alive. */
 typedef struct qn_bytes {
@@ -26,11 +26,11 @@ typedef struct qn_bytes {
 } qn_bytes;
 
 typedef struct qn_fb {
-    qn_bytes bytes;    /* the flatbuffer; offsets count from its first byte      */
-    uint64_t base;     /* where it lies in the file: messages name bytes of it   */
-    uint64_t elements; /* how many may still be opened                           */
-    uint64_t tables;   /* as above, elements that are tables or strings          */
-    qn_status status;  /* the first failure                                      */
+    qn_bytes bytes;   /* the flatbuffer; offsets count from its first byte      */
+    uint64_t base;    /* where it lies in the file: messages name bytes of it   */
+    uint64_t left;    /* bytes that may still be opened                         */
+    uint64_t tables;  /* tables of vectors that may still be opened             */
+    qn_status status; /* the first failure                                      */
 } qn_fb;
 
 /* A table. Fields are named by their vtable offset ("slot": 4 for the first field, 6 for the second, ...). */
@@ -40,7 +40,7 @@ typedef struct qn_fb_table {
     uint16_t vtable_size, size; /* bytes */
 } qn_fb_table;
 
-/* A vector of scalars, or of offsets to tables or strings. Elements of scalars can be read without the reader. */
+/* A vector of scalars, or of offsets to tables. Elements of scalars can be read without the reader. */
 typedef struct qn_fb_vector {
     const uint8_t *data;
     uint32_t count;
@@ -68,7 +68,7 @@ uint64_t qn_fb_u64(const qn_fb_table *table, uint16_t slot, uint64_t absent);
 int64_t qn_fb_i64(const qn_fb_table *table, uint16_t slot, int64_t absent);
 double qn_fb_f64(const qn_fb_table *table, uint16_t slot, double absent);
 
-/* A table (a union's too), a vector of scalars of `width` bytes, a vector of tables or strings. `name` is for messages
+/* A table (a union's too), a vector of scalars of `width` bytes, a vector of tables. `name` is for messages
  * ("Program.values"). An absent vector is empty. */
 qn_fb_table qn_fb_sub(const qn_fb_table *table, uint16_t slot, const char *name);
 qn_fb_vector qn_fb_scalars(const qn_fb_table *table, uint16_t slot, uint32_t width, const char *name);
