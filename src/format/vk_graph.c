@@ -280,8 +280,8 @@ static qn_status read_header(qn_bytes data, uint64_t base, qn_bytes *flatbuffer,
 
 qn_status qn_vk_graph_open(const qn_allocator *a, qn_bytes data, uint64_t base, qn_vk_graph **out)
 {
-    qn_bytes flatbuffer, inline_data;
-    uint64_t offset;
+    qn_bytes flatbuffer = {0}, inline_data = {0};
+    uint64_t offset = 0;
     *out = NULL;
     QN_TRY(read_header(data, base, &flatbuffer, &offset, &inline_data));
     void *p;
