@@ -235,8 +235,3 @@ qn_fb_table qn_fb_table_at(qn_fb *fb, const qn_fb_vector *refs, uint32_t i, cons
     uint64_t at = follow(fb, (uint64_t)(refs->data - fb->bytes.data) + (uint64_t)i * 4, name);
     return at ? table_at(fb, at, name) : nothing;
 }
-
-uint64_t qn_fb_where(const qn_fb_table *table)
-{
-    return table->fb ? table->fb->base + table->at : 0;
-}

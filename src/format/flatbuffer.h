@@ -79,9 +79,6 @@ const char *qn_fb_string(const qn_fb_table *table, uint16_t slot, const char *na
 /* Table i of a vector of tables. */
 qn_fb_table qn_fb_table_at(qn_fb *fb, const qn_fb_vector *vector, uint32_t i, const char *name);
 
-/* Where in the file a table starts, for messages. */
-uint64_t qn_fb_where(const qn_fb_table *table);
-
 /* n <= 8 little-endian bytes, at any address. */
 static inline uint64_t qn_fb_le(const uint8_t *p, uint32_t n)
 {
