@@ -2,7 +2,7 @@
 
 FOLDER/NAME/ holds model.pte and graph.json (the container as flatc prints it). tools/pte_dump's text of the one must be
 what tools/make_pte_expectations.py makes of the other, and constants named by a SHA-256 must have it where we find them.
-Skipped without the variable: ten of these fixtures are in tests/data/executorch.
+Without the variable: the ten in tests/data/executorch, where expected.txt is the text made of graph.json.
 """
 import difflib
 import hashlib
@@ -12,13 +12,21 @@ import subprocess
 import sys
 
 source, build = os.environ["QN_SOURCE_DIR"], os.environ["QN_BUILD_DIR"]
-fixtures = os.environ.get("QN_PTE_FIXTURES")
-if not fixtures:
-    print("QN_PTE_FIXTURES is not set")
-    sys.exit(77)
+fixtures = os.environ.get("QN_PTE_FIXTURES") or os.path.join(source, "tests", "data", "executorch")
 sys.path.insert(0, os.path.join(source, "tools"))
 sys.dont_write_bytecode = True
 from make_pte_expectations import expectation  # noqa: E402
+
+
+def wanted_text(folder):
+    """None where the folder holds no fixture."""
+    graph, text = os.path.join(folder, "graph.json"), os.path.join(folder, "expected.txt")
+    if os.path.exists(graph):
+        return expectation(graph)
+    if not os.path.exists(text):
+        return None
+    with open(text, encoding="utf-8") as f:
+        return f.read()
 
 
 def bad_hashes(model, text):
@@ -31,12 +39,12 @@ def bad_hashes(model, text):
 
 checked, failed = 0, []
 for name in sorted(os.listdir(fixtures)):
-    graph, model = (os.path.join(fixtures, name, file) for file in ("graph.json", "model.pte"))
-    if not os.path.exists(graph):
+    model = os.path.join(fixtures, name, "model.pte")
+    wanted = wanted_text(os.path.join(fixtures, name))
+    if wanted is None:
         continue
     run = subprocess.run([os.path.join(build, "tools", "pte_dump"), model], stdout=subprocess.PIPE,
                          stderr=subprocess.STDOUT, text=True, check=False)
-    wanted = expectation(graph)
     checked += 1
     if run.returncode or run.stdout != wanted or any(bad_hashes(model, run.stdout)):
         failed.append(name)
