@@ -233,7 +233,7 @@ static void narrow_matrices_take_narrow_tiles(void **state)
     static const struct {
         uint32_t live;
         const char *name;
-    } rows[] = {{1, "linear.gemv_narrow"}, {4, "linear.few"}, {9, "linear.gemm_narrow"}, {512, "linear.gemm_narrow"}};
+    } rows[] = {{1, "linear.gemv_narrow"}, {64, "linear.few"}, {65, "linear.gemm_narrow"}, {512, "linear.gemm_narrow"}};
     for (size_t i = 0; i < 4; i++) {
         t.tensors[x].live.dim[0] = rows[i].live;
         qn_assert_ok(qn_test_plan_live(&t));
