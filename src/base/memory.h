@@ -29,6 +29,19 @@ static inline bool qn_mul_u64(uint64_t a, uint64_t b, uint64_t *out)
     return true;
 }
 
+/* Bytes of a tensor of `rank` dimensions; 0 when one of them is 0, whatever the others are. */
+static inline bool qn_mul_dims(uint64_t element_bytes, const uint32_t *dims, uint32_t rank, uint64_t *out)
+{
+    uint64_t n = element_bytes;
+    *out = 0;
+    for (uint32_t i = 0; i < rank; i++)
+        if (dims[i] == 0) return true;
+    for (uint32_t i = 0; i < rank; i++)
+        if (!qn_mul_u64(n, dims[i], &n)) return false;
+    *out = n;
+    return true;
+}
+
 static inline bool qn_add_u64(uint64_t a, uint64_t b, uint64_t *out)
 {
     if (b > UINT64_MAX - a) return false;

@@ -69,12 +69,8 @@ qn_status qn_pte_tensor_bytes(const qn_pte_tensor *tensor, uint64_t *bytes)
 {
     uint64_t n = qn_pte_scalar_bytes(tensor->scalar_type);
     if (n == 0) return qn_fail(QN_ERR_UNSUPPORTED, "element type %d is not supported", tensor->scalar_type);
-    bool empty = false;
-    for (uint32_t i = 0; i < tensor->shape.rank; i++) empty = empty || tensor->shape.dim[i] == 0;
-    for (uint32_t i = 0; i < tensor->shape.rank && !empty; i++)
-        if (!qn_mul_u64(n, tensor->shape.dim[i], &n))
-            return qn_fail(QN_ERR_FORMAT, "the size of a tensor passes 64 bits; the file is damaged");
-    *bytes = empty ? 0 : n;
+    if (!qn_mul_dims(n, tensor->shape.dim, tensor->shape.rank, bytes))
+        return qn_fail(QN_ERR_FORMAT, "the size of a tensor passes 64 bits; the file is damaged");
     return qn_ok();
 }
 

@@ -78,23 +78,6 @@ void qn_test_write(const char *name, const void *data, size_t size, char *path)
     if (!f || fwrite(data, 1, size, f) != size || fclose(f) != 0) fail_msg("%s: %s", path, strerror(errno));
 }
 
-/* ---- engines --------------------------------------------------------------------------------- */
-
-qn_status qn_test_open_engine(qn_engine_options options, qn_engine **engine)
-{
-    setenv("XDG_RUNTIME_DIR", QN_BUILD_DIR, 0); /* unset, software Vulkan complains about it in the test's output */
-    qn_device_info infos[16];
-    size_t n = 0, i = 0;
-    qn_assert_ok(qn_devices(infos, 16, &n));
-    if (n > 16) n = 16;
-    while (i < n && infos[i].type != QN_ADAPTER_SOFTWARE) i++;
-    if (i == n) fail_msg("%s", "no software adapter: install a software Vulkan driver (mesa-vulkan-drivers)");
-    char position[16];
-    snprintf(position, sizeof position, "%zu", i);
-    options.device = position;
-    return qn_engine_open(&options, engine);
-}
-
 /* ---- loading --------------------------------------------------------------------------------- */
 
 static const void *read_range(void *user, uint64_t offset, size_t size, bool *pending, qn_status *status)

@@ -26,11 +26,6 @@ uint32_t qn_test_crc32(const void *data, size_t size);
 /* Writes bytes to a new file below the build folder; path: 512 bytes. */
 void qn_test_write(const char *name, const void *data, size_t size, char *path);
 
-/* ---- engines --------------------------------------------------------------------------------- */
-
-/* The software adapter, opened with these options (device is filled in). */
-qn_status qn_test_open_engine(qn_engine_options options, qn_engine **engine);
-
 /* ---- loading --------------------------------------------------------------------------------- */
 
 /* A file in memory. Every read is checked, and hands out a copy that is freed at the next read, as a source may. */

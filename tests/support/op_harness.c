@@ -30,7 +30,7 @@ void qn_test_assert_fails(qn_status status, qn_code code, const char *part, cons
 
 /* ---- device ---------------------------------------------------------------------------------- */
 
-qn_engine *qn_test_engine(const char *route)
+qn_status qn_test_open_engine(qn_engine_options options, qn_engine **engine)
 {
     setenv("XDG_RUNTIME_DIR", QN_BUILD_DIR, 0); /* unset, software Vulkan complains about it in the test's output */
     qn_device_info infos[16];
@@ -41,8 +41,14 @@ qn_engine *qn_test_engine(const char *route)
     if (i == n) fail_msg("%s", "no software adapter: install a software Vulkan driver (mesa-vulkan-drivers)");
     char position[16];
     snprintf(position, sizeof position, "%zu", i);
+    options.device = position;
+    return qn_engine_open(&options, engine);
+}
+
+qn_engine *qn_test_engine(const char *route)
+{
     qn_engine *engine = NULL;
-    qn_assert_ok(qn_engine_open(&(qn_engine_options){.device = position, .baseline = true, .route = route}, &engine));
+    qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .route = route}, &engine));
     return engine;
 }
 
