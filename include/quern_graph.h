@@ -39,6 +39,7 @@ typedef enum qn_weight_kind {
     QN_WEIGHT_Q4,      /* data u8 [N, ceil(K/2)], even k in the low nibble, scales as above:
                           value = (code - 8) * scale                                                     */
     QN_WEIGHT_Q4A,     /* as Q4, with mins f32 [ceil(K/group), N]: value = code * scale - min            */
+    QN_WEIGHT_I32,     /* data i32 [shape]; always a plain tensor                                        */
 } qn_weight_kind;
 
 typedef struct qn_weight_desc {
@@ -66,6 +67,8 @@ QN_API void qn_graph_close(qn_graph *graph);
 QN_API qn_value qn_graph_input(qn_graph *g, const char *name, qn_dtype dtype, qn_shape max_shape);
 /* An integer given at every execution, 0..max. */
 QN_API qn_value qn_graph_int(qn_graph *g, const char *name, uint32_t max);
+/* An integer that never changes. */
+QN_API qn_value qn_graph_const_int(qn_graph *g, int32_t number);
 /* A tensor kept between executions, zero at first. */
 QN_API qn_value qn_graph_state(qn_graph *g, const char *name, qn_dtype dtype, qn_shape shape);
 QN_API qn_value qn_graph_weight(qn_graph *g, qn_weight *weight);
@@ -132,6 +135,20 @@ QN_API qn_value qn_silu_mul(qn_graph *g, qn_value a, qn_value b); /* silu(a) * b
 
 /* The same elements under another shape; at most one dimension is 0: what is left over ("-1"). No copy. */
 QN_API qn_value qn_view(qn_graph *g, qn_value x, qn_shape shape);
+/* The same, with the dimensions whose sizes[i] is an integer value given by it at each execution (-1: what is left
+ * over); there max_shape.dim[i] is the largest that it may become. */
+QN_API qn_value qn_view_computed(qn_graph *g, qn_value x, qn_shape max_shape, const qn_value sizes[QN_MAX_RANK]);
+
+/* Integers that every execution computes on the host, from its inputs and live shapes: element `index` (row-major;
+ * negative from the live end) of an i32 graph input of at most 64 elements; the live size of a dimension; a + b,
+ * a - b, a * b, a // b rounded down. What does not fit int32, or a division by 0, fails the execution. */
+QN_API qn_value qn_int_from_tensor(qn_graph *g, qn_value input, int32_t index);
+QN_API qn_value qn_int_dim(qn_graph *g, qn_value x, int32_t dim);
+QN_API qn_value qn_int_add(qn_graph *g, qn_value a, qn_value b);
+QN_API qn_value qn_int_sub(qn_graph *g, qn_value a, qn_value b);
+QN_API qn_value qn_int_mul(qn_graph *g, qn_value a, qn_value b);
+QN_API qn_value qn_int_floordiv(qn_graph *g, qn_value a, qn_value b);
+
 /* The last n rows of x[M, E] (n: an integer value, 1..M): y[n, E]. max_rows: the largest n. */
 QN_API qn_value qn_last_rows(qn_graph *g, qn_value x, qn_value n, uint32_t max_rows);
 

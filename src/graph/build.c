@@ -1,4 +1,4 @@
-/* build.c - values, nodes, and the functions of quern_graph.h that add them. */
+/* build.c - values, nodes and outputs of a graph, and building it. The functions that add each op: nodes.c. */
 #include "graph/graph.h"
 
 #include <stdio.h>
@@ -58,6 +58,7 @@ void qn_graph_close(qn_graph *graph)
     for (qn_value v = 1; v < g->n_values; v++) {
         qn_place *place = qn_graph_place(g, v);
         if (place->kind == QN_PLACE_INPUT || place->kind == QN_PLACE_STATE) qn_buffer_free(place->buffer);
+        qn_free(g->allocator, place->host);
     }
     for (uint32_t i = 0; g->slot_buffers && i < g->n_pool; i++) qn_buffer_free(((qn_buffer **)g->slot_buffers)[i]);
     for (size_t i = 0; i < g->n_tables; i++) qn_weight_free(((qn_weight **)g->tables)[i]);
@@ -170,8 +171,19 @@ qn_value qn_graph_weight(qn_graph *g, qn_weight *weight)
     if (!v) return 0;
     qn_tensor *t = qn_graph_tensor(g, v);
     t->weight = weight;
-    t->dtype = QN_F32;
+    t->dtype = weight->is_i32 ? QN_I32 : QN_F32;
     t->max = t->live = weight->shape;
+    return v;
+}
+
+qn_value qn_graph_const_int(qn_graph *g, int32_t number)
+{
+    qn_value v = qn_graph_new_value(g, QN_PLACE_INT, "constant");
+    if (!v) return 0;
+    qn_tensor *t = qn_graph_tensor(g, v);
+    t->is_int = t->is_const = true;
+    t->max_number = t->number = number;
+    qn_graph_place(g, v)->is_set = true;
     return v;
 }
 
@@ -195,18 +207,7 @@ void qn_graph_output(qn_graph *g, qn_value value, const char *name)
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-typedef struct node_desc {
-    qn_op op;
-    const qn_value *inputs;
-    uint32_t n_inputs;
-    uint32_t optional; /* bit i: input i may be 0   */
-    uint32_t integers; /* bit i: input i is an int  */
-    bool no_output;
-    const char *name; /* NULL: the op's name       */
-    qn_attrs attrs;
-} node_desc;
-
-static qn_status check_inputs(const qn_graph *g, const node_desc *d)
+static qn_status check_inputs(const qn_graph *g, const qn_node_desc *d)
 {
     const char *op = qn_ops[d->op].name;
     if (g->built) return qn_fail(QN_ERR_STATE, "%s: the graph is built: no node can be added", op);
@@ -222,8 +223,29 @@ static qn_status check_inputs(const qn_graph *g, const node_desc *d)
     return qn_ok();
 }
 
-static qn_status append_node(qn_graph *g, const node_desc *d, qn_value output)
+static qn_status add_output_values(qn_graph *g, const qn_node_desc *d, qn_node *n)
 {
+    n->n_outputs = d->no_output ? 0 : d->n_outputs ? d->n_outputs : 1;
+    for (uint32_t i = 0; i < n->n_outputs; i++) {
+        qn_place_kind kind = QN_PLACE_ACTIVATION;
+        if (d->integer_output)
+            kind = QN_PLACE_INT;
+        else if (d->op == QN_OP_VIEW) /* a view of a constant is that constant */
+            kind = qn_graph_place(g, d->inputs[0])->kind == QN_PLACE_WEIGHT ? QN_PLACE_WEIGHT : QN_PLACE_ALIAS;
+        qn_value v = n->outputs[i] = qn_graph_new_value(g, kind, d->name);
+        if (!v) return g->status;
+        qn_graph_tensor(g, v)->is_int = d->integer_output;
+        qn_graph_place(g, v)->is_set = d->integer_output; /* by its node, not by the caller */
+        if (kind == QN_PLACE_ALIAS) qn_graph_place(g, v)->alias_of = d->inputs[0];
+        if (kind == QN_PLACE_WEIGHT) qn_graph_tensor(g, v)->weight = qn_graph_tensor(g, d->inputs[0])->weight;
+        qn_graph_place(g, v)->computed = true;
+    }
+    return qn_ok();
+}
+
+static qn_status append_node(qn_graph *g, const qn_node_desc *d, qn_value *outputs)
+{
+    QN_TRY(check_inputs(g, d));
     QN_TRY(qn_grow(g->allocator, &g->nodes, &g->node_capacity, g->n_nodes + 1, sizeof(qn_node_state), "nodes"));
     qn_node_state *state = qn_graph_node(g, g->n_nodes);
     memset(state, 0, sizeof *state);
@@ -231,123 +253,22 @@ static qn_status append_node(qn_graph *g, const node_desc *d, qn_value output)
     n->op = d->op;
     n->n_inputs = d->n_inputs;
     memcpy(n->inputs, d->inputs, d->n_inputs * sizeof n->inputs[0]);
-    n->n_outputs = d->no_output ? 0 : 1;
-    n->outputs[0] = output;
     n->attrs = d->attrs;
     QN_TRY(keep_string(g, d->name ? d->name : "", &n->name));
+    QN_TRY(add_output_values(g, d, n));
+    memcpy(outputs, n->outputs, sizeof n->outputs);
     g->n_nodes++;
-    /* Planning at the maximum right away gives the output's shape to the nodes that follow. */
+    /* Planning at the maximum right away gives the outputs' shapes to the nodes that follow. */
     return qn_graph_plan_maximum(g, g->n_nodes - 1);
 }
 
-static qn_value add_node(qn_graph *g, const node_desc *d)
+qn_value qn_graph_add_node(qn_graph *g, const qn_node_desc *d, qn_value outputs[QN_MAX_OUTPUTS])
 {
-    if (g->status.code != QN_OK) return 0;
-    qn_graph_failed(g, check_inputs(g, d));
-    if (g->status.code != QN_OK) return 0;
-    qn_value output = 0;
-    if (!d->no_output) {
-        output = qn_graph_new_value(g, d->op == QN_OP_VIEW ? QN_PLACE_ALIAS : QN_PLACE_ACTIVATION, d->name);
-        if (!output) return 0;
-        qn_graph_place(g, output)->alias_of = d->op == QN_OP_VIEW ? d->inputs[0] : 0;
-    }
-    qn_graph_failed(g, append_node(g, d, output));
-    return g->status.code == QN_OK ? output : 0;
-}
-
-static const char *weight_name(const qn_graph *g, qn_value w)
-{
-    return w && w < g->n_values ? qn_graph_tensor(g, w)->name : NULL;
-}
-
-qn_value qn_linear(qn_graph *g, qn_value x, qn_value w, qn_value bias)
-{
-    qn_value in[] = {x, w, bias};
-    return add_node(
-        g, &(node_desc){.op = QN_OP_LINEAR, .inputs = in, .n_inputs = 3, .optional = 4, .name = weight_name(g, w)});
-}
-
-qn_value qn_embedding(qn_graph *g, qn_value w, qn_value ids)
-{
-    qn_value in[] = {w, ids};
-    return add_node(g, &(node_desc){.op = QN_OP_EMBEDDING, .inputs = in, .n_inputs = 2, .name = weight_name(g, w)});
-}
-
-qn_value qn_rms_norm(qn_graph *g, qn_value x, qn_value w, float eps)
-{
-    qn_value in[] = {x, w};
-    node_desc d = {.op = QN_OP_RMS_NORM, .inputs = in, .n_inputs = 2, .name = weight_name(g, w)};
-    d.attrs.norm.eps = eps;
-    return add_node(g, &d);
-}
-
-qn_value qn_rope(qn_graph *g, qn_value x, qn_value table, qn_value pos, qn_rope_mode mode)
-{
-    qn_value in[] = {x, table, pos};
-    node_desc d = {.op = QN_OP_ROPE, .inputs = in, .n_inputs = 3, .integers = 4};
-    d.attrs.rope.mode = mode;
-    return add_node(g, &d);
-}
-
-void qn_update_cache(qn_graph *g, qn_value x, qn_value cache, qn_value pos)
-{
-    qn_value in[] = {x, cache, pos};
-    add_node(g, &(node_desc){.op = QN_OP_UPDATE_CACHE,
-                             .inputs = in,
-                             .n_inputs = 3,
-                             .integers = 4,
-                             .no_output = true,
-                             .name = weight_name(g, cache)});
-}
-
-qn_value qn_sdpa_with_kv_cache(qn_graph *g, qn_value q, qn_value k, qn_value v, qn_value k_cache, qn_value v_cache,
-                               qn_value pos, const qn_sdpa_options *options)
-{
-    qn_value in[] = {q, k, v, k_cache, v_cache, pos};
-    node_desc d = {.op = QN_OP_SDPA, .inputs = in, .n_inputs = 6, .integers = 1 << 5, .name = weight_name(g, k_cache)};
-    d.attrs.sdpa.scale = options ? options->scale : 0.0f;
-    return add_node(g, &d);
-}
-
-static qn_value add_simple(qn_graph *g, qn_op op, qn_value a, qn_value b)
-{
-    qn_value in[] = {a, b};
-    return add_node(g, &(node_desc){.op = op, .inputs = in, .n_inputs = op == QN_OP_SILU ? 1 : 2});
-}
-
-qn_value qn_add(qn_graph *g, qn_value a, qn_value b)
-{
-    return add_simple(g, QN_OP_ADD, a, b);
-}
-
-qn_value qn_mul(qn_graph *g, qn_value a, qn_value b)
-{
-    return add_simple(g, QN_OP_MUL, a, b);
-}
-
-qn_value qn_silu(qn_graph *g, qn_value x)
-{
-    return add_simple(g, QN_OP_SILU, x, 0);
-}
-
-qn_value qn_silu_mul(qn_graph *g, qn_value a, qn_value b)
-{
-    return add_simple(g, QN_OP_SILU_MUL, a, b);
-}
-
-qn_value qn_view(qn_graph *g, qn_value x, qn_shape shape)
-{
-    node_desc d = {.op = QN_OP_VIEW, .inputs = &x, .n_inputs = 1};
-    d.attrs.view.shape = shape;
-    return add_node(g, &d);
-}
-
-qn_value qn_last_rows(qn_graph *g, qn_value x, qn_value n, uint32_t max_rows)
-{
-    qn_value in[] = {x, n};
-    node_desc d = {.op = QN_OP_LAST_ROWS, .inputs = in, .n_inputs = 2, .integers = 2};
-    d.attrs.last_rows.max_rows = max_rows;
-    return add_node(g, &d);
+    qn_value made[QN_MAX_OUTPUTS] = {0};
+    if (g->status.code == QN_OK) qn_graph_failed(g, append_node(g, d, made));
+    if (g->status.code != QN_OK) memset(made, 0, sizeof made);
+    if (outputs) memcpy(outputs, made, sizeof made);
+    return made[0];
 }
 
 /* ---- build ----------------------------------------------------------------------------------- */

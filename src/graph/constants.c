@@ -4,13 +4,19 @@
 #include <math.h>
 #include <string.h>
 
+static bool is_quantized(qn_weight_kind kind)
+{
+    return kind >= QN_WEIGHT_Q8 && kind <= QN_WEIGHT_Q4A;
+}
+
 static qn_pack_format format_of(const qn_weight_desc *d)
 {
     static const qn_storage storages[] = {
         [QN_WEIGHT_F32] = QN_STORE_F32, [QN_WEIGHT_F16] = QN_STORE_F16, [QN_WEIGHT_BF16] = QN_STORE_BF16,
-        [QN_WEIGHT_Q8] = QN_STORE_Q8,   [QN_WEIGHT_Q4] = QN_STORE_Q4,   [QN_WEIGHT_Q4A] = QN_STORE_Q4A};
+        [QN_WEIGHT_Q8] = QN_STORE_Q8,   [QN_WEIGHT_Q4] = QN_STORE_Q4,   [QN_WEIGHT_Q4A] = QN_STORE_Q4A,
+        [QN_WEIGHT_I32] = QN_STORE_F32};
     qn_pack_format f = {.storage = storages[d->kind]};
-    if (d->kind >= QN_WEIGHT_Q8) f.group = d->group;
+    if (is_quantized(d->kind)) f.group = d->group;
     return f;
 }
 
@@ -27,12 +33,14 @@ static bool all_halves(const float *x, uint64_t n)
 static qn_status check_desc(const qn_weight_desc *d)
 {
     const char *name = d->name ? d->name : "weight";
-    if (d->kind < QN_WEIGHT_F32 || d->kind > QN_WEIGHT_Q4A)
+    if (d->kind < QN_WEIGHT_F32 || d->kind > QN_WEIGHT_I32)
         return qn_fail(QN_ERR_ARGUMENT, "%s: unknown weight kind %d", name, (int)d->kind);
     if (!d->data) return qn_fail(QN_ERR_ARGUMENT, "%s: no data", name);
     if (d->shape.rank > QN_MAX_RANK)
         return qn_fail(QN_ERR_ARGUMENT, "%s: rank %u is over %d", name, d->shape.rank, QN_MAX_RANK);
-    if (d->kind >= QN_WEIGHT_Q8 && (!d->scales || d->group == 0))
+    if (d->kind == QN_WEIGHT_I32 && d->matrix)
+        return qn_fail(QN_ERR_ARGUMENT, "%s: an i32 weight cannot be a matrix", name);
+    if (is_quantized(d->kind) && (!d->scales || d->group == 0))
         return qn_fail(QN_ERR_ARGUMENT, "%s: a quantized weight needs scales and a group size of at least 1", name);
     if (d->kind == QN_WEIGHT_Q4A && !d->mins)
         return qn_fail(QN_ERR_ARGUMENT, "%s: an affine weight needs minimums", name);
@@ -63,6 +71,8 @@ static void pack_rows(const qn_weight_desc *d, const qn_pack_format *f, uint32_t
     case QN_WEIGHT_Q4A:
         qn_pack_q4a_nibbles(f, (const uint8_t *)d->data + row0 * nibble_row, scales, mins, n, n_rows, k, out);
         break;
+    case QN_WEIGHT_I32:
+        break; /* never a matrix */
     }
 }
 
@@ -100,7 +110,7 @@ qn_status qn_weight_create(qn_engine *engine, const qn_weight_desc *desc, qn_wei
 {
     *weight = NULL;
     QN_TRY(check_desc(desc));
-    bool matrix = desc->matrix || desc->kind != QN_WEIGHT_F32;
+    bool matrix = desc->matrix || (desc->kind != QN_WEIGHT_F32 && desc->kind != QN_WEIGHT_I32);
     qn_pack_format format = format_of(desc);
     if (format.group && desc->shape.rank == 2) {
         uint64_t n = (uint64_t)qn_div_up(desc->shape.dim[1], format.group) * desc->shape.dim[0];
@@ -109,6 +119,7 @@ qn_status qn_weight_create(qn_engine *engine, const qn_weight_desc *desc, qn_wei
     qn_weight *w;
     QN_TRY(
         qn_weight_describe(engine->allocator, qn_gpu_info(engine->gpu), desc->name, matrix, desc->shape, &format, &w));
+    w->is_i32 = desc->kind == QN_WEIGHT_I32;
     qn_status s = qn_weight_allocate(w, engine->gpu);
     if (s.code == QN_OK && matrix) s = upload_matrix(w, desc);
     if (s.code == QN_OK && !matrix) s = qn_buffer_write(w->parts[0].buffer, 0, desc->data, w->parts[0].data_bytes);

@@ -40,8 +40,11 @@ qn_status qn_graph_set_input(qn_graph *g, qn_value input, qn_shape live, const v
     else
         return qn_fail(QN_ERR_ARGUMENT, "input %s: rank %u is over %d", t->name, live.rank, QN_MAX_RANK);
     if (!data) return qn_fail(QN_ERR_ARGUMENT, "input %s: no data", t->name);
-    QN_TRY(qn_buffer_write(place->buffer, 0, data, qn_shape_count(&live) * 4));
-    if (!place->is_set || !qn_shape_equal(&t->live, &live)) {
+    size_t bytes = (size_t)qn_shape_count(&live) * 4;
+    QN_TRY(qn_buffer_write(place->buffer, 0, data, bytes));
+    bool new_numbers = place->host && memcmp(place->host, data, bytes) != 0;
+    if (new_numbers) memcpy(place->host, data, bytes);
+    if (!place->is_set || new_numbers || !qn_shape_equal(&t->live, &live)) {
         t->live = live;
         place->changed_at = ++g->stamp;
         place->is_set = true;
@@ -56,6 +59,9 @@ qn_status qn_graph_set_int(qn_graph *g, qn_value value, int64_t number)
         return qn_fail(QN_ERR_ARGUMENT, "value %u is not an integer of this graph", value);
     qn_tensor *t = qn_graph_tensor(g, value);
     qn_place *place = qn_graph_place(g, value);
+    if (place->computed || t->is_const)
+        return qn_fail(QN_ERR_ARGUMENT, "integer %s is %s by the graph itself", t->name,
+                       t->is_const ? "fixed" : "computed");
     if (number < 0 || number > t->max_number)
         return qn_fail(QN_ERR_ARGUMENT, "integer %s: %" PRId64 " is outside 0..%" PRId64, t->name, number,
                        t->max_number);
@@ -118,8 +124,8 @@ static qn_status take_dispatches(qn_graph *g, qn_node_state *n)
 
 static qn_status plan_live(qn_graph *g, qn_node_state *n)
 {
-    qn_shape before[QN_MAX_OUTPUTS];
-    for (uint32_t i = 0; i < n->node.n_outputs; i++) before[i] = qn_graph_tensor(g, n->node.outputs[i])->live;
+    qn_tensor before[QN_MAX_OUTPUTS];
+    for (uint32_t i = 0; i < n->node.n_outputs; i++) before[i] = *qn_graph_tensor(g, n->node.outputs[i]);
     g->plan.tensors = g->tensors;
     QN_TRY(qn_plan_node(&g->plan, &n->node));
     for (uint32_t k = 0; k < QN_MAX_SCRATCH; k++)
@@ -132,7 +138,8 @@ static qn_status plan_live(qn_graph *g, qn_node_state *n)
     n->planned_at = ++g->stamp;
     for (uint32_t i = 0; i < n->node.n_outputs; i++) {
         qn_value out = n->node.outputs[i];
-        if (first || !qn_shape_equal(&before[i], &qn_graph_tensor(g, out)->live))
+        const qn_tensor *t = qn_graph_tensor(g, out);
+        if (first || !qn_shape_equal(&before[i].live, &t->live) || before[i].number != t->number)
             qn_graph_place(g, out)->changed_at = ++g->stamp;
     }
     g->counts.nodes_planned++;

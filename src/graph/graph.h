@@ -23,6 +23,8 @@ typedef struct qn_place {
     uint32_t slot;       /* of the pool: activations and scratch                    */
     qn_buffer *buffer;   /* of inputs and states: owned; of activations: the slot's */
     bool is_set;         /* inputs and integers: given at least once                */
+    bool computed;       /* by a node                                               */
+    int32_t *host;       /* inputs that integers are read from: a copy, owned       */
     uint64_t changed_at; /* stamp of the last change of live shape or number        */
 } qn_place;
 
@@ -133,6 +135,23 @@ qn_status qn_graph_open_dry(const qn_allocator *a, const qn_device_info *device,
 
 /* A new value (0 and g->status set on a failure). The name is copied. */
 qn_value qn_graph_new_value(qn_graph *g, qn_place_kind kind, const char *name);
+/* What a function of nodes.c asks for. */
+typedef struct qn_node_desc {
+    qn_op op;
+    const qn_value *inputs;
+    uint32_t n_inputs;
+    uint32_t optional;   /* bit i: input i may be 0     */
+    uint32_t integers;   /* bit i: input i is an int    */
+    uint32_t n_outputs;  /* 0: one                      */
+    bool no_output;      /* none at all                 */
+    bool integer_output; /* the output is an integer    */
+    const char *name;    /* NULL: none                  */
+    qn_attrs attrs;
+} qn_node_desc;
+
+/* Adds a node and plans it at the maximum shapes. Returns its first output; `outputs` (may be NULL) gets all. 0 on a
+ * failure, which is kept in the graph. */
+qn_value qn_graph_add_node(qn_graph *g, const qn_node_desc *d, qn_value outputs[QN_MAX_OUTPUTS]);
 /* Keeps the first failure. */
 void qn_graph_failed(qn_graph *g, qn_status status);
 

@@ -184,6 +184,19 @@ qn_status qn_plan_set_out(qn_plan *p, uint32_t i, qn_dtype dtype, qn_shape shape
     return qn_ok();
 }
 
+qn_status qn_plan_set_int(qn_plan *p, int64_t number)
+{
+    if (p->building) { /* an upper bound: saturate */
+        if (number > INT32_MAX) number = INT32_MAX;
+        if (number < INT32_MIN) number = INT32_MIN;
+        qn_plan_out(p, 0)->max_number = number;
+    }
+    if (number > INT32_MAX || number < INT32_MIN)
+        return qn_plan_fail(p, QN_ERR_ARGUMENT, "the number %lld does not fit 32 bits", (long long)number);
+    qn_plan_out(p, 0)->number = number;
+    return qn_ok();
+}
+
 qn_dispatch *qn_plan_dispatch(qn_plan *p, const qn_kernel_row *row, qn_status *status)
 {
     *status = qn_ok();

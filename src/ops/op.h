@@ -15,8 +15,8 @@
 
 enum {
     QN_MAX_INPUTS = 8,
-    QN_MAX_OUTPUTS = 2,
-    QN_MAX_PARAMS = 32, /* 32-bit words of a parameter block        */
+    QN_MAX_OUTPUTS = 3,
+    QN_MAX_PARAMS = 64, /* 32-bit words of a parameter block        */
     QN_MAX_SPEC = 10,   /* constants of a kernel set by the node    */
     QN_MAX_CONSTS = 10, /* constants of a kernel set by its row     */
     QN_MAX_SCRATCH = 2, /* scratch tensors of a node                */
@@ -92,8 +92,12 @@ typedef union qn_attrs {
         float scale;
     } sdpa;
     struct {
-        qn_shape shape; /* one dimension may be 0: inferred */
+        qn_shape shape;   /* one dimension may be 0: inferred; of computed dimensions: the maximum */
+        uint8_t computed; /* bit i: dimension i is the next of the integer inputs               */
     } view;
+    struct {
+        int32_t index; /* of an element or dimension; negative from the end */
+    } integer;
     struct {
         uint32_t max_rows;
     } last_rows;
@@ -115,7 +119,9 @@ typedef struct qn_tensor {
     qn_shape max, live;
     const qn_weight *weight; /* for weights, else NULL                 */
     bool is_int;
-    int64_t number, max_number; /* of an integer                       */
+    bool is_const;              /* an integer that never changes: its number may be used at build too  */
+    int64_t number, max_number; /* of an integer: now, and the most that it may be                     */
+    const int32_t *host;        /* of an i32 input that integers are read from: its elements           */
 } qn_tensor;
 
 /* ---- dispatches ------------------------------------------------------------------------------ */
@@ -179,12 +185,16 @@ qn_status qn_plan_node(qn_plan *p, const qn_node *node);
 /* Input and output tensors of the node; NULL for an absent optional input. */
 qn_tensor *qn_plan_in(const qn_plan *p, uint32_t i);
 qn_tensor *qn_plan_out(const qn_plan *p, uint32_t i);
-/* An integer input. */
+/* An integer input. While building it is the most that the integer may be: plans must not take sizes from it then,
+ * unless it is constant. */
 int64_t qn_plan_int(const qn_plan *p, uint32_t i);
 /* A failure that names the op and node. */
 qn_status qn_plan_fail(const qn_plan *p, qn_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* Sets output i's live shape (while building also its maximum and dtype). */
 qn_status qn_plan_set_out(qn_plan *p, uint32_t i, qn_dtype dtype, qn_shape shape);
+
+/* Sets the integer output; while building, the most that it may be. Outside int32: QN_ERR_ARGUMENT. */
+qn_status qn_plan_set_int(qn_plan *p, int64_t number);
 
 /* Numbers of live rows to plan for: executing, just `rows`; building, every count up to `rows` at which a table's
  * choice changes, and `rows` last. Use: for (i = 0; qn_plan_probe(p, table, rows, &i, &m);) { ... } */

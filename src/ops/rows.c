@@ -29,15 +29,31 @@ static qn_status resolve(const qn_plan *p, const qn_tensor *x, qn_shape *shape)
     return qn_ok();
 }
 
+/* Dimensions given by integers: what they say now. While building their maximum stands in the shape. */
+static qn_status take_computed(const qn_plan *p, qn_shape *shape)
+{
+    uint32_t input = 1;
+    for (uint32_t i = 0; i < shape->rank; i++) {
+        if (!(p->node->attrs.view.computed >> i & 1)) continue;
+        int64_t n = qn_plan_int(p, input++);
+        if (p->building) continue;
+        if (n < -1 || n == 0 || n > UINT32_MAX)
+            return qn_plan_fail(p, QN_ERR_ARGUMENT, "dimension %u is to be %" PRId64, i, n);
+        shape->dim[i] = n < 0 ? 0 : (uint32_t)n;
+    }
+    return qn_ok();
+}
+
 /* y[shape] is x's memory: only the shape is computed, nothing is dispatched. */
 qn_status qn_plan_view(qn_plan *p)
 {
     const qn_tensor *x = qn_plan_in(p, 0);
-    if (!x || x->is_int || x->weight)
-        return qn_plan_fail(p, QN_ERR_ARGUMENT, "only an activation, an input or a state can be viewed");
+    if (!x || x->is_int || (x->weight && x->weight->matrix))
+        return qn_plan_fail(p, QN_ERR_ARGUMENT, "only a tensor that is no packed matrix can be viewed");
     qn_shape shape = p->node->attrs.view.shape;
     if (shape.rank > QN_MAX_RANK)
         return qn_plan_fail(p, QN_ERR_ARGUMENT, "rank %u is over %d", shape.rank, QN_MAX_RANK);
+    QN_TRY(take_computed(p, &shape));
     QN_TRY(resolve(p, x, &shape));
     return qn_plan_set_out(p, 0, x->dtype, shape);
 }

@@ -22,6 +22,7 @@ struct qn_weight {
     const qn_allocator *allocator;
     char *name;
     bool matrix;
+    bool is_i32;           /* a plain tensor of i32 */
     qn_shape shape;        /* matrix: [N, K] */
     qn_pack_format format; /* of a matrix    */
     uint32_t n_parts;
