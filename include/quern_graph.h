@@ -53,6 +53,12 @@ typedef struct qn_weight_desc {
     const float *scales;
     const float *mins;
     bool scales_f16; /* store scales and mins as f16 (refused when a value does not survive it); false: f32 */
+    /* How a matrix lies in memory; all zero: without gaps, in the order of its kind. It is read in place. */
+    uint64_t row_bytes;     /* from row to row of data; 0: no gaps                                       */
+    bool transposed;        /* f32: data is [K, N] (row_bytes: from k to k + 1); shape stays [N, K]      */
+    bool high_nibble_first; /* 4-bit kinds: even k in the high nibble                                    */
+    bool scales_by_row;     /* scales and mins are [N, ceil(K/group)]                                    */
+    uint32_t scale_stride;  /* elements from row to row of scales and mins; 0: no gaps                   */
 } qn_weight_desc;
 
 /* Copies a constant to the GPU. The weight may serve several graphs and must outlive them. */
@@ -91,66 +97,8 @@ static inline qn_shape qn_shape_4(uint32_t a, uint32_t b, uint32_t c, uint32_t d
     return (qn_shape){4, {a, b, c, d}};
 }
 
-/* y[..., N] = x[..., K] . w[N, K]^T (+ bias[N]); any weight kind; bias 0: none. */
-QN_API qn_value qn_linear(qn_graph *g, qn_value x, qn_value w, qn_value bias);
-/* y[..., K] = w[ids[...], K]; ids i32; ids outside 0..N-1 are clamped on the GPU (check them on the host). */
-QN_API qn_value qn_embedding(qn_graph *g, qn_value w, qn_value ids);
-/* y[..., E] = x / sqrt(mean(x^2 over E) + eps) * w[E]. */
-QN_API qn_value qn_rms_norm(qn_graph *g, qn_value x, qn_value w, float eps);
-
-typedef struct qn_rope_table_options {
-    uint32_t head_dim; /* D, even                                                          */
-    uint32_t n_positions;
-    double freq_base;          /* angle(pos, i) = pos * freq_base^(-2i/D) / freq_factors[i]        */
-    const float *freq_factors; /* [D/2], or NULL for ones (GGUF's rope_freqs.weight)                */
-} qn_rope_table_options;
-
-/* Table of cosine and sine, f32 [n_positions, D/2, 2], computed in float64. */
-QN_API qn_value qn_rope_table(qn_graph *g, const qn_rope_table_options *options);
-
-typedef enum qn_rope_mode {
-    QN_ROPE_INTERLEAVED = 1, /* pairs (2i, 2i+1): GGUF's llama architecture */
-    QN_ROPE_HALF,            /* pairs (i, i + D/2): Hugging Face            */
-} qn_rope_mode;
-
-/* Rotates x[1, S, H, D] at positions pos..pos+S-1. pos: an integer value. */
-QN_API qn_value qn_rope(qn_graph *g, qn_value x, qn_value table, qn_value pos, qn_rope_mode mode);
-
-/* cache[1, C, H, D] rows pos..pos+S-1 = x[1, S, H, D]. pos + S > C is refused and nothing is written. */
-QN_API void qn_update_cache(qn_graph *g, qn_value x, qn_value cache, qn_value pos);
-
-typedef struct qn_sdpa_options {
-    float scale; /* 0: 1 / sqrt(D) */
-} qn_sdpa_options;
-
-/* o[1, S, Hq, D]: writes k, v [1, S, Hkv, D] at rows pos.. of the caches [1, C, Hkv, D] and attends causally:
- * query row i over cache rows 0..pos+i; query head h uses kv head h / (Hq/Hkv). D is a multiple of 4. */
-QN_API qn_value qn_sdpa_with_kv_cache(qn_graph *g, qn_value q, qn_value k, qn_value v, qn_value k_cache,
-                                      qn_value v_cache, qn_value pos, const qn_sdpa_options *options);
-
-QN_API qn_value qn_add(qn_graph *g, qn_value a, qn_value b);      /* same shapes */
-QN_API qn_value qn_mul(qn_graph *g, qn_value a, qn_value b);      /* same shapes */
-QN_API qn_value qn_silu(qn_graph *g, qn_value x);                 /* x / (1 + exp(-x)) */
-QN_API qn_value qn_silu_mul(qn_graph *g, qn_value a, qn_value b); /* silu(a) * b, same shapes */
-
-/* The same elements under another shape; at most one dimension is 0: what is left over ("-1"). No copy. */
-QN_API qn_value qn_view(qn_graph *g, qn_value x, qn_shape shape);
-/* The same, with the dimensions whose sizes[i] is an integer value given by it at each execution (-1: what is left
- * over); there max_shape.dim[i] is the largest that it may become. */
-QN_API qn_value qn_view_computed(qn_graph *g, qn_value x, qn_shape max_shape, const qn_value sizes[QN_MAX_RANK]);
-
-/* Integers that every execution computes on the host, from its inputs and live shapes: element `index` (row-major;
- * negative from the live end) of an i32 graph input of at most 64 elements; the live size of a dimension; a + b,
- * a - b, a * b, a // b rounded down. What does not fit int32, or a division by 0, fails the execution. */
-QN_API qn_value qn_int_from_tensor(qn_graph *g, qn_value input, int32_t index);
-QN_API qn_value qn_int_dim(qn_graph *g, qn_value x, int32_t dim);
-QN_API qn_value qn_int_add(qn_graph *g, qn_value a, qn_value b);
-QN_API qn_value qn_int_sub(qn_graph *g, qn_value a, qn_value b);
-QN_API qn_value qn_int_mul(qn_graph *g, qn_value a, qn_value b);
-QN_API qn_value qn_int_floordiv(qn_graph *g, qn_value a, qn_value b);
-
-/* The last n rows of x[M, E] (n: an integer value, 1..M): y[n, E]. max_rows: the largest n. */
-QN_API qn_value qn_last_rows(qn_graph *g, qn_value x, qn_value n, uint32_t max_rows);
+/* The operations: functions that add nodes. */
+#include "quern_ops.h"
 
 /* Plans at the maximum shapes, places the tensors, compiles every kernel that a live shape may route to. */
 QN_API qn_status qn_graph_build(qn_graph *g);
@@ -167,6 +115,10 @@ QN_API qn_status qn_graph_set_int(qn_graph *g, qn_value value, int64_t number);
 QN_API qn_status qn_graph_want(qn_graph *g, qn_value output, bool wanted);
 /* Plans what changed, uploads, encodes one pass, submits. On a failure nothing has run and states are as before. */
 QN_API qn_status qn_graph_submit(qn_graph *g);
+/* Does all of that but the submit, for the shapes and integers that are set now, also while the last submit still runs:
+ * the next submit then only sends it, unless something other than the data of inputs has changed. With a profile it
+ * does nothing. qn_graph_dispatch and qn_graph_live_shape speak of the last plan, which is then this one. */
+QN_API qn_status qn_graph_prepare(qn_graph *g);
 /* *done: the outputs of the last submit are there. Never blocks. */
 QN_API qn_status qn_graph_poll(qn_graph *g, bool *done);
 /* Data and live shape of an output after *done (valid until the next submit); NULL if not wanted. */

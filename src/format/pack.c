@@ -99,42 +99,60 @@ static uint32_t rows_in_block(uint32_t n_rows, uint32_t n0)
     return n_rows - n0 < R ? n_rows - n0 : R;
 }
 
-void qn_pack_plain(const void *src, uint32_t element_bytes, uint32_t n_rows, uint32_t k, const qn_pack_rows *out)
+/* What is packed goes to memory that may be the GPU's: it is put together in a tile of STRIP words of R rows, which
+ * stays in the first cache wherever the rows lie, and written in order. */
+enum { STRIP = 16 };
+
+/* Words w0.. of a block's rows from a tile, to data + w0 * R. */
+static void write_tile(const uint32_t tile[STRIP * R], size_t w0, size_t n_words, uint32_t *data)
 {
-    enum { STRIP = 16 }; /* words of a row taken at a time: 16 x 16 words stay in the first cache */
-    const uint8_t *bytes = src;
+    size_t n = n_words - w0 < STRIP ? n_words - w0 : STRIP;
+    memcpy(data + w0 * R, tile, n * R * sizeof tile[0]);
+}
+
+/* Elements of 2 or 4 bytes */
+static void pack_elements(const uint8_t *src, uint64_t row_stride, uint32_t element_bytes, uint32_t n_rows, uint32_t k,
+                          uint32_t *data)
+{
     size_t row_bytes = (size_t)k * element_bytes;
     size_t n_words = qn_pack_words(element_bytes == 4 ? QN_STORE_F32 : QN_STORE_F16, k);
     for (uint32_t n0 = 0; n0 < n_rows; n0 += rows_in_block(n_rows, n0)) {
-        uint32_t rows = rows_in_block(n_rows, n0);
-        uint32_t *dst = out->data + n0 * n_words;
+        uint32_t rows = rows_in_block(n_rows, n0), tile[STRIP * R];
         for (size_t w0 = 0; w0 < n_words; w0 += STRIP) {
             for (uint32_t r = 0; r < R; r++) {
                 uint32_t strip[STRIP] = {0};
                 size_t at = w0 * 4, left = r < rows && at < row_bytes ? row_bytes - at : 0;
                 if (left >= sizeof strip)
-                    memcpy(strip, bytes + (n0 + r) * row_bytes + at, sizeof strip);
+                    memcpy(strip, src + (n0 + r) * row_stride + at, sizeof strip);
                 else if (left)
-                    memcpy(strip, bytes + (n0 + r) * row_bytes + at, left);
-                for (size_t i = 0; i < STRIP; i++) dst[(w0 + i) * R + r] = strip[i];
+                    memcpy(strip, src + (n0 + r) * row_stride + at, left);
+                for (size_t i = 0; i < STRIP; i++) tile[i * R + r] = strip[i];
             }
+            write_tile(tile, w0, n_words, data + n0 * n_words);
         }
     }
 }
 
-void qn_pack_f32(const float *src, uint32_t n_rows, uint32_t k, const qn_pack_rows *out)
+void qn_pack_plain(const void *src, uint32_t element_bytes, uint32_t n_rows, uint32_t k, const qn_pack_rows *out)
 {
-    qn_pack_plain(src, 4, n_rows, k, out);
+    pack_elements(src, (uint64_t)k * element_bytes, element_bytes, n_rows, k, out->data);
 }
 
-void qn_pack_16(const uint16_t *src, uint32_t n_rows, uint32_t k, const qn_pack_rows *out)
+/* f32 from [K, rows]: the rows of a block are neighbours there as well. */
+static void pack_transposed(const uint8_t *src, uint64_t k_stride, uint32_t n_rows, uint32_t k, uint32_t *data)
 {
-    qn_pack_plain(src, 2, n_rows, k, out);
+    size_t n_words = qn_pack_words(QN_STORE_F32, k);
+    for (uint32_t n0 = 0; n0 < n_rows; n0 += rows_in_block(n_rows, n0)) {
+        uint32_t rows = rows_in_block(n_rows, n0);
+        uint32_t *dst = data + n0 * n_words;
+        memset(dst, 0, n_words * R * sizeof *dst);
+        for (size_t i = 0; i < k; i++) memcpy(dst + i * R, src + i * k_stride + (size_t)n0 * 4, (size_t)rows * 4);
+    }
 }
 
-/* One section of scales or minimums: f32 [G, stride] to blocks of rows, f32 or f16. */
-static void pack_scales(const qn_pack_format *format, const float *src, uint32_t stride, uint32_t n_rows, uint32_t k,
-                        void *out)
+/* One section of scales or minimums to blocks of rows, f32 or f16. */
+static void pack_scales(const qn_pack_format *format, const qn_pack_source *source, const float *src, uint32_t n_rows,
+                        uint32_t k, void *out)
 {
     size_t n_groups = qn_pack_groups(format, k);
     for (uint32_t n0 = 0; n0 < n_rows; n0 += rows_in_block(n_rows, n0)) {
@@ -142,7 +160,7 @@ static void pack_scales(const qn_pack_format *format, const float *src, uint32_t
         for (size_t g = 0; g < n_groups; g++) {
             size_t at = n0 * n_groups + g * R;
             for (uint32_t r = 0; r < R; r++) {
-                float s = r < rows ? src[g * stride + n0 + r] : 0.0f;
+                float s = r < rows ? src[(n0 + r) * source->scale_row + g * source->scale_group] : 0.0f;
                 if (format->scale_f16)
                     ((uint16_t *)out)[at + r] = qn_float_to_half(s);
                 else
@@ -160,20 +178,17 @@ static uint32_t spread_nibbles(uint32_t x)
 }
 
 /* The first n <= 8 nibbles at p as a word, zero past them. */
-static uint32_t nibble_word(const uint8_t *p, uint32_t n)
+static uint32_t nibble_word(const uint8_t *p, uint32_t n, bool high_first)
 {
     uint32_t x = 0;
-    if (n == 8) {
-        memcpy(&x, p, 4);
-    } else {
-        for (uint32_t i = 0; i < (n + 1) / 2; i++) x |= (uint32_t)p[i] << 8 * i;
-        x &= (1u << 4 * n) - 1;
-    }
+    memcpy(&x, p, n == 8 ? 4 : (n + 1) / 2);
+    if (high_first) x = (x & 0x0F0F0F0F) << 4 | (x >> 4 & 0x0F0F0F0F);
+    if (n < 8) x &= (1u << 4 * n) - 1;
     return spread_nibbles(x & 0xFFFF) | spread_nibbles(x >> 16) << 4;
 }
 
 /* The first n <= 4 bytes at p as a word, zero past them. */
-static uint32_t byte_word(const int8_t *p, uint32_t n)
+static uint32_t byte_word(const uint8_t *p, uint32_t n)
 {
     uint32_t x = 0;
     if (n == 4)
@@ -190,49 +205,77 @@ static uint32_t elements_in_word(uint32_t k, size_t w, uint32_t e)
     return first >= k ? 0 : k - first < e ? (uint32_t)(k - first) : e;
 }
 
-static void pack_nibbles(const uint8_t *codes, uint32_t n_rows, uint32_t k, uint32_t *data)
+static void pack_nibbles(const uint8_t *codes, const qn_pack_source *source, uint32_t n_rows, uint32_t k,
+                         uint32_t *data)
 {
-    size_t row_bytes = (size_t)k / 2 + k % 2, n_words = qn_pack_words(QN_STORE_Q4, k);
+    size_t n_words = qn_pack_words(QN_STORE_Q4, k), whole = k / 8;
     for (uint32_t n0 = 0; n0 < n_rows; n0 += rows_in_block(n_rows, n0)) {
-        uint32_t rows = rows_in_block(n_rows, n0);
-        uint32_t *dst = data + n0 * n_words;
-        for (size_t w = 0; w < n_words; w++) {
-            uint32_t n = elements_in_word(k, w, 8);
-            for (uint32_t r = 0; r < R; r++)
-                dst[w * R + r] = r < rows && n ? nibble_word(codes + (n0 + r) * row_bytes + w * 4, n) : 0;
+        uint32_t rows = rows_in_block(n_rows, n0), tile[STRIP * R];
+        for (size_t w0 = 0; w0 < n_words; w0 += STRIP) {
+            for (uint32_t r = 0; r < R; r++) {
+                const uint8_t *row = codes + (n0 + (r < rows ? r : 0)) * source->row_bytes;
+                size_t i = 0;
+                for (; r < rows && i < STRIP && w0 + i < whole; i++)
+                    tile[i * R + r] = nibble_word(row + (w0 + i) * 4, 8, source->high_first);
+                for (; i < STRIP; i++) {
+                    uint32_t n = r < rows ? elements_in_word(k, w0 + i, 8) : 0;
+                    tile[i * R + r] = n ? nibble_word(row + (w0 + i) * 4, n, source->high_first) : 0;
+                }
+            }
+            write_tile(tile, w0, n_words, data + n0 * n_words);
         }
     }
 }
 
-void qn_pack_q4_nibbles(const qn_pack_format *format, const uint8_t *codes, const float *scales, uint32_t scale_stride,
-                        uint32_t n_rows, uint32_t k, const qn_pack_rows *out)
-{
-    pack_nibbles(codes, n_rows, k, out->data);
-    pack_scales(format, scales, scale_stride, n_rows, k, out->scales);
-}
-
-void qn_pack_q4a_nibbles(const qn_pack_format *format, const uint8_t *codes, const float *scales, const float *mins,
-                         uint32_t scale_stride, uint32_t n_rows, uint32_t k, const qn_pack_rows *out)
-{
-    pack_nibbles(codes, n_rows, k, out->data);
-    pack_scales(format, scales, scale_stride, n_rows, k, out->scales);
-    pack_scales(format, mins, scale_stride, n_rows, k, out->mins);
-}
-
-void qn_pack_q8_codes(const qn_pack_format *format, const int8_t *codes, const float *scales, uint32_t scale_stride,
-                      uint32_t n_rows, uint32_t k, const qn_pack_rows *out)
+static void pack_bytes(const uint8_t *codes, uint64_t row_stride, uint32_t n_rows, uint32_t k, uint32_t *data)
 {
     size_t n_words = qn_pack_words(QN_STORE_Q8, k);
     for (uint32_t n0 = 0; n0 < n_rows; n0 += rows_in_block(n_rows, n0)) {
-        uint32_t rows = rows_in_block(n_rows, n0);
-        uint32_t *dst = out->data + n0 * n_words;
-        for (size_t w = 0; w < n_words; w++) {
-            uint32_t n = elements_in_word(k, w, 4);
+        uint32_t rows = rows_in_block(n_rows, n0), tile[STRIP * R];
+        for (size_t w0 = 0; w0 < n_words; w0 += STRIP) {
             for (uint32_t r = 0; r < R; r++)
-                dst[w * R + r] = r < rows && n ? byte_word(codes + (size_t)(n0 + r) * k + w * 4, n) : 0;
+                for (size_t i = 0; i < STRIP; i++) {
+                    uint32_t n = r < rows ? elements_in_word(k, w0 + i, 4) : 0;
+                    tile[i * R + r] = n ? byte_word(codes + (n0 + r) * row_stride + (w0 + i) * 4, n) : 0;
+                }
+            write_tile(tile, w0, n_words, data + n0 * n_words);
         }
     }
-    pack_scales(format, scales, scale_stride, n_rows, k, out->scales);
+}
+
+uint64_t qn_pack_source_row(qn_storage storage, uint32_t k)
+{
+    uint32_t bits = 32 / qn_pack_elements(storage);
+    return ((uint64_t)k * bits + 7) / 8;
+}
+
+void qn_pack_matrix(const qn_pack_format *format, const qn_pack_source *source, uint32_t row0, uint32_t n_rows,
+                    uint32_t k, const qn_pack_rows *out)
+{
+    const uint8_t *data = (const uint8_t *)source->data + row0 * (source->transposed ? 4 : source->row_bytes);
+    switch (format->storage) {
+    case QN_STORE_F32:
+        if (source->transposed)
+            pack_transposed(data, source->row_bytes, n_rows, k, out->data);
+        else
+            pack_elements(data, source->row_bytes, 4, n_rows, k, out->data);
+        break;
+    case QN_STORE_F16:
+    case QN_STORE_BF16:
+        pack_elements(data, source->row_bytes, 2, n_rows, k, out->data);
+        break;
+    case QN_STORE_Q8:
+        pack_bytes(data, source->row_bytes, n_rows, k, out->data);
+        break;
+    case QN_STORE_Q4:
+    case QN_STORE_Q4A:
+        pack_nibbles(data, source, n_rows, k, out->data);
+        break;
+    }
+    if (format->storage >= QN_STORE_Q8)
+        pack_scales(format, source, source->scales + row0 * source->scale_row, n_rows, k, out->scales);
+    if (format->storage == QN_STORE_Q4A)
+        pack_scales(format, source, source->mins + row0 * source->scale_row, n_rows, k, out->mins);
 }
 
 /* ---- the reference ----------------------------------------------------------------------------------------- */

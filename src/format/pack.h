@@ -69,24 +69,26 @@ typedef struct qn_pack_rows {
     void *mins;   /* NULL except for Q4A                                    */
 } qn_pack_rows;
 
-/* Packs n_rows rows, src row i at src + i * row_stride bytes, into whole blocks (every word of the blocks is
- * written). Source layouts of the public graph API: */
+/* Where a matrix [N, K] lies in memory, read in place. f32, 16-bit and 8-bit elements are as they are, 4-bit ones two
+ * in a byte, even k in the low half. Scales and minimums are f32, of row n and group g at
+ * scales[n * scale_row + g * scale_group]. Data may be at any address, scales at multiples of 4. */
+typedef struct qn_pack_source {
+    const void *data;
+    uint64_t row_bytes;              /* from row to row                                                            */
+    bool transposed;                 /* f32 only: data is [K, N], row_bytes from k to k + 1                          */
+    bool high_first;                 /* 4-bit only: even k in the high half                                        */
+    const float *scales, *mins;      /* NULL where the storage has none                              */
+    uint64_t scale_row, scale_group; /* in elements                                                   */
+} qn_pack_source;
 
-/* 4-bit symmetric from bytes [n, ceil(K/2)] with even k in the low nibble and scales f32 [G, scale_stride],
- * scales of row i at scales[g * scale_stride + i]. */
-void qn_pack_q4_nibbles(const qn_pack_format *format, const uint8_t *codes, const float *scales, uint32_t scale_stride,
-                        uint32_t n_rows, uint32_t k, const qn_pack_rows *out);
-/* 4-bit affine from the same bytes, plus minimums f32 of the scales' shape: value = scale * code - min. */
-void qn_pack_q4a_nibbles(const qn_pack_format *format, const uint8_t *codes, const float *scales, const float *mins,
-                         uint32_t scale_stride, uint32_t n_rows, uint32_t k, const qn_pack_rows *out);
-/* 8-bit symmetric from codes [n, K] and scales as above. */
-void qn_pack_q8_codes(const qn_pack_format *format, const int8_t *codes, const float *scales, uint32_t scale_stride,
-                      uint32_t n_rows, uint32_t k, const qn_pack_rows *out);
-/* Elements of 4 (f32) or 2 bytes (f16, bf16) as they are, [n, K] without gaps, at any address. */
+/* Bytes of a row of K elements of a storage without gaps. */
+uint64_t qn_pack_source_row(qn_storage storage, uint32_t k);
+
+/* Packs rows row0 .. row0 + n_rows - 1 of the source into whole blocks (every word of the blocks is written). */
+void qn_pack_matrix(const qn_pack_format *format, const qn_pack_source *source, uint32_t row0, uint32_t n_rows,
+                    uint32_t k, const qn_pack_rows *out);
+/* Elements of 4 (f32) or 2 bytes (f16, bf16) as they are, [n_rows, K] without gaps, at any address. */
 void qn_pack_plain(const void *src, uint32_t element_bytes, uint32_t n_rows, uint32_t k, const qn_pack_rows *out);
-/* f32 [n, K]; 16-bit [n, K] (f16 or bf16 bits). */
-void qn_pack_f32(const float *src, uint32_t n_rows, uint32_t k, const qn_pack_rows *out);
-void qn_pack_16(const uint16_t *src, uint32_t n_rows, uint32_t k, const qn_pack_rows *out);
 
 /* The value of element (n, k) of a packed matrix: the plain reference of the layout. */
 float qn_pack_value(const qn_pack_format *format, const qn_pack_rows *rows, uint32_t k_total, uint32_t n, uint32_t k);

@@ -86,7 +86,9 @@ qn_status qn_buffer_clear(qn_buffer *buffer)
     QN_TRY(qn_gpu_check(gpu));
     WGPUCommandEncoder encoder = qn_gpu_begin(gpu, "clear");
     wgpuCommandEncoderClearBuffer(encoder, buffer->handle, 0, buffer->size);
-    return qn_gpu_submit(gpu, encoder, "clear", NULL);
+    WGPUCommandBuffer commands;
+    QN_TRY(qn_gpu_finish(gpu, encoder, "clear", &commands));
+    return qn_gpu_submit(gpu, commands, NULL);
 }
 
 #ifndef QN_NO_BLOCKING

@@ -164,22 +164,31 @@ WGPUCommandEncoder qn_gpu_begin(qn_gpu *gpu, const char *label)
     return wgpuDeviceCreateCommandEncoder(gpu->device, &desc);
 }
 
-qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandEncoder encoder, const char *label, uint64_t *number)
+qn_status qn_gpu_finish(qn_gpu *gpu, WGPUCommandEncoder encoder, const char *label, WGPUCommandBuffer *commands)
 {
     /* The scope catches an invalid command buffer here: submitting one would abort the process. */
     qn_scope_begin(gpu);
     WGPUCommandBufferDescriptor desc = {.label = qn_string(label)};
-    WGPUCommandBuffer commands = wgpuCommandEncoderFinish(encoder, &desc);
+    *commands = wgpuCommandEncoderFinish(encoder, &desc);
     qn_status s = qn_scope_end(gpu, "commands", label);
     wgpuCommandEncoderRelease(encoder);
+    if (s.code == QN_OK && !*commands) s = qn_fail(QN_ERR_GPU, "commands %s: WebGPU made none", label);
+    if (s.code != QN_OK && *commands) {
+        wgpuCommandBufferRelease(*commands);
+        *commands = NULL;
+    }
+    return s;
+}
+
+qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands, uint64_t *number)
+{
     qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
-    if (s.code == QN_OK) s = qn_gpu_check(gpu);
-    if (s.code == QN_OK && !commands) s = qn_fail(QN_ERR_GPU, "commands %s: WebGPU made none", label);
+    qn_status s = qn_gpu_check(gpu);
     if (s.code == QN_OK) {
         uint64_t n = submit(gpu, commands);
         if (number) *number = n;
     }
-    if (commands) wgpuCommandBufferRelease(commands);
+    wgpuCommandBufferRelease(commands);
     return s;
 }
 

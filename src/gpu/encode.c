@@ -5,10 +5,11 @@
 
 struct qn_encoder {
     qn_gpu *gpu;
-    WGPUCommandEncoder encoder;
+    WGPUCommandEncoder encoder; /* while it records                          */
     WGPUComputePassEncoder pass;
-    uint32_t max_timestamps; /* dispatches */
-    WGPUQuerySet queries;    /* max_timestamps + 1 in-pass marks, or a pair for each dispatch */
+    WGPUCommandBuffer commands; /* finished, not submitted yet               */
+    uint32_t max_timestamps;    /* dispatches */
+    WGPUQuerySet queries;       /* max_timestamps + 1 in-pass marks, or a pair for each dispatch */
     WGPUBuffer resolved;
     uint64_t resolved_size;
     qn_readback *times;
@@ -176,9 +177,8 @@ static uint32_t mark_count(const qn_encoder *e)
     return in_pass_marks(e) ? e->n_timed + 1 : e->n_timed * 2;
 }
 
-qn_status qn_encoder_submit(qn_encoder *encoder)
+qn_status qn_encoder_finish(qn_encoder *encoder)
 {
-    qn_gpu *gpu = encoder->gpu;
     close_pass(encoder);
     if (encoder->timing && encoder->n_timed) {
         uint32_t n = mark_count(encoder);
@@ -186,8 +186,19 @@ qn_status qn_encoder_submit(qn_encoder *encoder)
         wgpuCommandEncoderCopyBufferToBuffer(encoder->encoder, encoder->resolved, 0, encoder->times->handle, 0,
                                              (uint64_t)n * 8);
     }
-    qn_status s = qn_gpu_submit(gpu, encoder->encoder, "quern", &encoder->submission);
+    WGPUCommandEncoder recorded = encoder->encoder;
     encoder->encoder = NULL;
+    qn_status s = qn_gpu_finish(encoder->gpu, recorded, "quern", &encoder->commands);
+    if (s.code != QN_OK) encoder->n_timed = 0;
+    return s;
+}
+
+qn_status qn_encoder_submit(qn_encoder *encoder)
+{
+    if (!encoder->commands) QN_TRY(qn_encoder_finish(encoder));
+    WGPUCommandBuffer commands = encoder->commands;
+    encoder->commands = NULL;
+    qn_status s = qn_gpu_submit(encoder->gpu, commands, &encoder->submission);
     if (s.code == QN_OK) encoder->counts.submits++;
     if (s.code != QN_OK) encoder->n_timed = 0;
     if (s.code == QN_OK && encoder->timing && encoder->n_timed)
@@ -213,7 +224,9 @@ void qn_encoder_abort(qn_encoder *encoder)
 {
     close_pass(encoder);
     if (encoder->encoder) wgpuCommandEncoderRelease(encoder->encoder);
+    if (encoder->commands) wgpuCommandBufferRelease(encoder->commands);
     encoder->encoder = NULL;
+    encoder->commands = NULL;
 }
 
 qn_status qn_encoder_timestamps(qn_encoder *encoder, double *ns, uint32_t capacity, uint32_t *n, bool *done)

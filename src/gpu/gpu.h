@@ -111,7 +111,10 @@ void qn_encoder_copy(qn_encoder *encoder, qn_buffer *src, uint64_t src_offset, q
                      uint64_t size);
 void qn_encoder_copy_readback(qn_encoder *encoder, qn_buffer *src, uint64_t src_offset, qn_readback *readback,
                               uint64_t dst_offset, uint64_t size);
-/* Finishes and submits once; on an error nothing was submitted. */
+/* Ends the recording, so that the submit has nothing left to do but to send it. Most of the cost of encoding is here.
+ */
+qn_status qn_encoder_finish(qn_encoder *encoder);
+/* Finishes, unless that is done, and submits once; on an error nothing was submitted. */
 qn_status qn_encoder_submit(qn_encoder *encoder);
 /* *done: the GPU has finished the last submission. Never blocks. */
 qn_status qn_encoder_poll(qn_encoder *encoder, bool *done);

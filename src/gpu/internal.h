@@ -73,10 +73,12 @@ qn_status qn_scope_end(qn_gpu *gpu, const char *what, const char *label);
 /* Fails when the device is lost or an error was reported outside a scope. Called before every submit. */
 qn_status qn_gpu_check(qn_gpu *gpu);
 
-/* A new command encoder, and finishing it (which releases it) with one submit. *number (may be NULL): of the
- * submission, from 1 on; it is done once gpu->finished has reached it. On an error nothing was submitted. */
+/* A new command encoder; finishing it, which releases it (*commands NULL on an error); submitting, which releases the
+ * commands. *number (may be NULL): of the submission, from 1 on; it is done once gpu->finished has reached it. On an
+ * error nothing was submitted. */
 WGPUCommandEncoder qn_gpu_begin(qn_gpu *gpu, const char *label);
-qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandEncoder encoder, const char *label, uint64_t *number);
+qn_status qn_gpu_finish(qn_gpu *gpu, WGPUCommandEncoder encoder, const char *label, WGPUCommandBuffer *commands);
+qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands, uint64_t *number);
 
 /* Account of GPU memory: take before creating, give back when freeing. */
 qn_status qn_account_take(qn_gpu *gpu, uint64_t size, const char *label);

@@ -204,7 +204,9 @@ qn_status qn_upload_submit(qn_upload *upload, const qn_upload_copy *copies, uint
     for (uint32_t i = 0; i < n_copies; i++)
         wgpuCommandEncoderCopyBufferToBuffer(encoder, slot->handle, copies[i].slot_offset, copies[i].dst->handle,
                                              copies[i].dst_offset, copies[i].size);
-    qn_status s = qn_gpu_submit(gpu, encoder, "upload", NULL);
+    WGPUCommandBuffer commands;
+    qn_status s = qn_gpu_finish(gpu, encoder, "upload", &commands);
+    if (s.code == QN_OK) s = qn_gpu_submit(gpu, commands, NULL);
     if (atomic_load(&gpu->lost))
         atomic_store(&slot->mapping->state, QN_MAP_NONE);
     else /* also after a failure: the slot was unmapped */

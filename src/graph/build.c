@@ -116,13 +116,17 @@ qn_value qn_graph_new_value(qn_graph *g, qn_place_kind kind, const char *name)
     return v;
 }
 
-static qn_status check_shape(const char *what, const char *name, const qn_shape *shape)
+static qn_status check_shape(const qn_graph *g, const char *what, const char *name, const qn_shape *shape)
 {
+    uint64_t most = g->plan.device->max_buffer_bytes;
+    char text[96];
     if (shape->rank > QN_MAX_RANK)
         return qn_fail(QN_ERR_ARGUMENT, "%s %s: rank %u is over %d", what, name, shape->rank, QN_MAX_RANK);
     for (uint32_t i = 0; i < shape->rank; i++)
         if (shape->dim[i] == 0) return qn_fail(QN_ERR_ARGUMENT, "%s %s: dimension %u is 0", what, name, i);
-    if (qn_shape_count(shape) > UINT64_MAX / 8) return qn_fail(QN_ERR_LIMIT, "%s %s: the size overflows", what, name);
+    if (qn_shape_count(shape) > most / 4)
+        return qn_fail(QN_ERR_LIMIT, "%s %s: %s is over the device's buffer limit of %llu bytes", what, name,
+                       qn_shape_text(shape, text, sizeof text), (unsigned long long)most);
     return qn_ok();
 }
 
@@ -130,7 +134,7 @@ static qn_value add_tensor(qn_graph *g, qn_place_kind kind, const char *name, qn
 {
     qn_value v = qn_graph_new_value(g, kind, name);
     if (!v) return 0;
-    qn_status s = check_shape(kind == QN_PLACE_INPUT ? "input" : "state", name, &shape);
+    qn_status s = check_shape(g, kind == QN_PLACE_INPUT ? "input" : "state", name, &shape);
     if (s.code == QN_OK && dtype != QN_F32 && dtype != QN_I32)
         s = qn_fail(QN_ERR_ARGUMENT, "%s: unknown dtype %d", name, (int)dtype);
     qn_graph_failed(g, s);

@@ -36,11 +36,27 @@ static qn_status note_variant(qn_graph *g, qn_node_state *node, const qn_dispatc
     return qn_ok();
 }
 
+/* What is planned must fit a buffer, also where there is no device that would refuse it. */
+static qn_status check_outputs(const qn_graph *g, const qn_node *node)
+{
+    uint64_t most = g->plan.device->max_buffer_bytes;
+    char text[96];
+    for (uint32_t i = 0; i < node->n_outputs; i++) {
+        const qn_tensor *t = qn_graph_tensor(g, node->outputs[i]);
+        if (!t->is_int && !t->weight && qn_shape_count(&t->max) > most / 4)
+            return qn_fail(QN_ERR_LIMIT, "%s (%s): the output %s is over the device's buffer limit of %llu bytes",
+                           qn_ops[node->op].name, node->name, qn_shape_text(&t->max, text, sizeof text),
+                           (unsigned long long)most);
+    }
+    return qn_ok();
+}
+
 qn_status qn_graph_plan_maximum(qn_graph *g, size_t index)
 {
     qn_node_state *node = qn_graph_node(g, index);
     g->plan.tensors = g->tensors;
     QN_TRY(qn_plan_node(&g->plan, &node->node));
+    QN_TRY(check_outputs(g, &node->node));
     for (size_t i = 0; i < g->plan.n_dispatches; i++) QN_TRY(note_variant(g, node, &g->plan.dispatches[i]));
     node->n_slots = (uint32_t)g->plan.max_dispatches;
     memcpy(node->scratch_bytes, g->plan.scratch, sizeof node->scratch_bytes);
@@ -64,7 +80,8 @@ static target weight_target(const qn_graph *g, const qn_bind *b)
 {
     const qn_weight *w = qn_graph_tensor(g, b->value)->weight;
     const qn_weight_part *part = &w->parts[b->part];
-    target t = {{w, b->part, part->data_offset, qn_round_up_u64(part->data_bytes, 4)}, part->buffer};
+    uint64_t data_bytes = w->matrix ? qn_round_up_u64(part->data_bytes, 4) : part->bytes; /* plain: padded to 16 */
+    target t = {{w, b->part, part->data_offset, data_bytes}, part->buffer};
     if (b->kind == QN_BIND_SCALES) t.extent = (qn_extent){w, b->part, part->scale_offset, part->scale_bytes};
     if (b->kind == QN_BIND_MINS) t.extent = (qn_extent){w, b->part, part->min_offset, part->min_bytes};
     return t.extent.size ? t : dummy_target(g);

@@ -84,6 +84,7 @@ qn_status qn_graph_want(qn_graph *g, qn_value output, bool wanted)
 {
     qn_output *out = find_output(g, output);
     if (!out) return qn_fail(QN_ERR_ARGUMENT, "value %u is not an output of this graph", output);
+    if (out->wanted != wanted) g->stamp++; /* what is encoded already reads back something else */
     out->wanted = wanted;
     return qn_ok();
 }
@@ -142,7 +143,7 @@ static qn_status plan_live(qn_graph *g, qn_node_state *n)
         if (first || !qn_shape_equal(&before[i].live, &t->live) || before[i].number != t->number)
             qn_graph_place(g, out)->changed_at = ++g->stamp;
     }
-    g->counts.nodes_planned++;
+    g->next.nodes_planned++;
     return qn_ok();
 }
 
@@ -170,7 +171,7 @@ static qn_status upload_params(qn_graph *g)
     uint64_t offset = (uint64_t)g->dirty_low * QN_PARAM_SLOT;
     uint64_t bytes = (uint64_t)(g->dirty_high - g->dirty_low) * QN_PARAM_SLOT;
     QN_TRY(qn_buffer_write(g->params, offset, g->arena + offset, bytes));
-    g->counts.param_bytes_uploaded = bytes;
+    g->next.param_bytes_uploaded = bytes;
     g->dirty_low = UINT32_MAX;
     g->dirty_high = 0;
     return qn_ok();
@@ -213,13 +214,13 @@ static uint64_t encode_readback(qn_graph *g)
     uint64_t end = 0;
     for (size_t i = 0; i < g->n_outputs; i++) {
         qn_output *out = qn_graph_output_at(g, i);
-        out->bytes = 0;
+        out->next_bytes = 0;
         if (!out->wanted) continue;
-        out->live = qn_graph_tensor(g, out->value)->live;
-        out->bytes = qn_shape_count(&out->live) * 4;
+        out->next_live = qn_graph_tensor(g, out->value)->live;
+        out->next_bytes = qn_shape_count(&out->next_live) * 4;
         const qn_place *place = qn_graph_place(g, qn_graph_root(g, out->value));
-        qn_encoder_copy_readback(g->encoder, place->buffer, 0, g->readback, out->offset, out->bytes);
-        end = out->offset + out->bytes;
+        qn_encoder_copy_readback(g->encoder, place->buffer, 0, g->readback, out->offset, out->next_bytes);
+        end = out->offset + out->next_bytes;
     }
     return qn_round_up_u64(end, 16);
 }
@@ -242,18 +243,63 @@ static uint64_t objects_made(const qn_graph *g)
     return c.buffers + c.kernels + c.bindings;
 }
 
-static qn_status submit(qn_graph *g)
+static qn_status record(qn_graph *g)
 {
     QN_TRY(plan_changed(g));
     QN_TRY(upload_params(g));
     QN_TRY(qn_encoder_begin(g->encoder, (qn_timing)g->profile));
     encode_dispatches(g);
-    uint64_t bytes = encode_readback(g);
+    g->prepared_bytes = encode_readback(g);
+    return qn_encoder_finish(g->encoder);
+}
+
+/* Plans what changed, uploads its parameters and records the pass. The parameters go over in the order of submits, so
+ * that an execution under way still reads its own. */
+static qn_status encode(qn_graph *g)
+{
+    uint64_t objects = objects_made(g);
+    uint32_t passes = qn_encoder_get_counts(g->encoder).passes;
+    g->next = (qn_execute_counts){0};
+    qn_status s = record(g);
+    if (s.code != QN_OK) qn_encoder_abort(g->encoder);
+    g->next.objects_made = objects_made(g) - objects;
+    g->next.passes = qn_encoder_get_counts(g->encoder).passes - passes;
+    g->prepared = s.code == QN_OK;
+    g->prepared_at = g->stamp;
+    return s;
+}
+
+static bool is_prepared(const qn_graph *g)
+{
+    return g->prepared && g->prepared_at == g->stamp;
+}
+
+/* Sends what is encoded. */
+static qn_status send(qn_graph *g)
+{
+    uint64_t objects = objects_made(g);
+    g->prepared = false;
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        qn_output *out = qn_graph_output_at(g, i);
+        out->bytes = out->next_bytes;
+        out->live = out->next_live;
+    }
+    g->counts = g->next;
     QN_TRY(qn_encoder_submit(g->encoder));
-    if (bytes) QN_TRY(qn_readback_start(g->readback, bytes));
+    g->counts.submits = 1;
+    if (g->prepared_bytes) QN_TRY(qn_readback_start(g->readback, g->prepared_bytes));
     g->in_flight = true;
-    g->readback_bytes = bytes;
+    g->readback_bytes = g->prepared_bytes;
+    g->counts.objects_made += objects_made(g) - objects;
     return qn_ok();
+}
+
+qn_status qn_graph_prepare(qn_graph *g)
+{
+    QN_TRY(check_runnable(g));
+    if (g->profile) return qn_ok(); /* the timings of the last submit are still to be read */
+    QN_TRY(check_inputs_set(g));
+    return is_prepared(g) ? qn_ok() : encode(g);
 }
 
 qn_status qn_graph_submit(qn_graph *g)
@@ -263,16 +309,9 @@ qn_status qn_graph_submit(qn_graph *g)
     QN_TRY(check_inputs_set(g));
     if (g->readback) qn_readback_release(g->readback);
     g->readback_data = NULL;
-    qn_encoder_counts before = qn_encoder_get_counts(g->encoder);
-    uint64_t objects = objects_made(g);
     g->counts = (qn_execute_counts){0};
-    qn_status s = submit(g);
-    if (s.code != QN_OK) qn_encoder_abort(g->encoder);
-    qn_encoder_counts after = qn_encoder_get_counts(g->encoder);
-    g->counts.objects_made = objects_made(g) - objects;
-    g->counts.submits = after.submits - before.submits;
-    g->counts.passes = after.passes - before.passes;
-    return s;
+    if (!is_prepared(g)) QN_TRY(encode(g));
+    return send(g);
 }
 
 /* Spreads the timings of a profiled submit over its dispatches. */

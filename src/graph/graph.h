@@ -62,6 +62,8 @@ typedef struct qn_output {
     bool wanted;
     uint64_t offset, bytes; /* in the readback of the last submit; bytes 0: not read back */
     qn_shape live;          /* at the last submit                                         */
+    uint64_t next_bytes;    /* the same of what is encoded                                */
+    qn_shape next_live;
 } qn_output;
 
 struct qn_graph {
@@ -96,11 +98,13 @@ struct qn_graph {
     const uint8_t *readback_data; /* of the last finished submit */
     uint64_t readback_bytes;      /* of the last submit          */
     bool in_flight, has_timestamps;
+    bool prepared;                        /* the next execution is encoded, as of... */
+    uint64_t prepared_at, prepared_bytes; /* ... this stamp; bytes to read back */
     qn_profile profile;
     double gpu_ns;
     uint32_t dirty_low, dirty_high; /* slots planned but not uploaded yet */
     double *times;                  /* [n_slots] when profiling    */
-    qn_execute_counts counts;
+    qn_execute_counts counts, next; /* of the last submit; of what is encoded */
 };
 
 static inline qn_tensor *qn_graph_tensor(const qn_graph *g, qn_value v)
@@ -132,6 +136,13 @@ static inline qn_value qn_graph_root(const qn_graph *g, qn_value v)
 
 /* A graph that is planned and measured but cannot run: for predicting memory. */
 qn_status qn_graph_open_dry(const qn_allocator *a, const qn_device_info *device, qn_graph **graph);
+
+/* qn_weight_create through a ring of staging buffers (NULL: without): at the speed of memory, and without a copy of all
+ * weights in the implementation's own staging. */
+qn_status qn_weight_create_staged(qn_engine *engine, const qn_weight_desc *desc, qn_upload *upload, qn_weight **weight);
+/* A weight as qn_weight_create makes it, without GPU memory: for dry graphs. */
+qn_status qn_weight_plan(const qn_allocator *a, const qn_device_info *device, const qn_weight_desc *desc,
+                         qn_weight **weight);
 
 /* A new value (0 and g->status set on a failure). The name is copied. */
 qn_value qn_graph_new_value(qn_graph *g, qn_place_kind kind, const char *name);

@@ -97,12 +97,13 @@ static qn_status place_pooled(qn_graph *g, const place_work *w, size_t n)
         place->buffer = ((qn_buffer **)g->slot_buffers)[place->slot];
     }
     /* The table: a slot counts as scratch where only scratch lives in it. */
-    for (uint32_t s = 0; s < pool.n_slots; s++) {
-        bool only_scratch = true;
-        for (size_t i = 0; i < n; i++)
-            if (w->sorted[i].slot == s && qn_graph_place(g, w->lives[i].value)->kind == QN_PLACE_ACTIVATION)
-                only_scratch = false;
-        *(only_scratch ? &g->memory.scratch : &g->memory.activations) += pool.slot_bytes[s];
+    for (uint32_t s = 0; s < pool.n_slots; s++) g->memory.scratch += pool.slot_bytes[s];
+    for (size_t i = 0; i < n; i++) {
+        uint64_t *bytes = &pool.slot_bytes[w->sorted[i].slot];
+        if (qn_graph_place(g, w->lives[i].value)->kind != QN_PLACE_ACTIVATION) continue;
+        g->memory.scratch -= *bytes;
+        g->memory.activations += *bytes;
+        *bytes = 0;
     }
     return qn_ok();
 }
@@ -131,17 +132,34 @@ static qn_status pool_values(qn_graph *g)
     return s;
 }
 
+static int by_address(const void *a, const void *b)
+{
+    const qn_weight *const *x = a, *const *y = b;
+    return (uintptr_t)*x < (uintptr_t)*y ? -1 : (uintptr_t)*x > (uintptr_t)*y;
+}
+
+/* Bytes of the weights, each once: a tied one is several values. */
+static qn_status count_weights(qn_graph *g)
+{
+    void *block;
+    size_t n = 0;
+    QN_TRY(qn_alloc(g->allocator, g->n_values, sizeof(const qn_weight *), "weights", &block));
+    const qn_weight **weights = block;
+    for (qn_value v = 1; v < g->n_values; v++)
+        if (qn_graph_place(g, v)->kind == QN_PLACE_WEIGHT) weights[n++] = qn_graph_tensor(g, v)->weight;
+    qsort(weights, n, sizeof weights[0], by_address);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || weights[i] != weights[i - 1]) g->memory.weights += qn_weight_bytes(weights[i]);
+    qn_free(g->allocator, block);
+    return qn_ok();
+}
+
 static qn_status make_own_buffers(qn_graph *g)
 {
     for (qn_value v = 1; v < g->n_values; v++) {
         qn_place *place = qn_graph_place(g, v);
         const qn_tensor *t = qn_graph_tensor(g, v);
-        if (place->kind == QN_PLACE_WEIGHT) {
-            place->bytes = qn_weight_bytes(t->weight);
-            bool counted = false; /* a tied weight is two values */
-            for (qn_value u = 1; u < v; u++) counted |= qn_graph_tensor(g, u)->weight == t->weight;
-            if (!counted) g->memory.weights += place->bytes;
-        }
+        if (place->kind == QN_PLACE_WEIGHT) place->bytes = qn_weight_bytes(t->weight);
         if (place->kind != QN_PLACE_INPUT && place->kind != QN_PLACE_STATE) continue;
         if (g->engine)
             QN_TRY(qn_buffer_create(g->engine->gpu, QN_BUFFER_STORAGE, place->bytes, t->name, &place->buffer));
@@ -154,5 +172,6 @@ qn_status qn_graph_place_values(qn_graph *g)
 {
     QN_TRY(add_scratch(g));
     QN_TRY(pool_values(g));
+    QN_TRY(count_weights(g));
     return make_own_buffers(g);
 }

@@ -111,6 +111,15 @@ qn_value qn_view_computed(qn_graph *g, qn_value x, qn_shape max_shape, const qn_
     return qn_graph_add_node(g, &d, NULL);
 }
 
+qn_value qn_view_dims(qn_graph *g, qn_value x, uint32_t rank, const int8_t *from)
+{
+    qn_node_desc d = {.op = QN_OP_VIEW, .inputs = &x, .n_inputs = 1};
+    d.attrs.view.shape.rank = rank;
+    d.attrs.view.from_dims = true;
+    for (uint32_t i = 0; i < rank && i < QN_MAX_RANK; i++) d.attrs.view.from[i] = from[i];
+    return qn_graph_add_node(g, &d, NULL);
+}
+
 static qn_value add_integer(qn_graph *g, qn_op op, qn_value a, qn_value b)
 {
     qn_value in[] = {a, b};

@@ -160,9 +160,7 @@ static qn_status make_staging(qn_loader *l)
         const qn_weight *w = l->tensors[i].weight;
         if (qn_weight_bytes(w) > largest) largest = qn_weight_bytes(w);
         if (!w->matrix) continue;
-        qn_pack_size size = qn_pack_bytes(&w->format, QN_PACK_ROWS, w->shape.dim[1]);
-        uint64_t need = size.data_bytes + size.scale_bytes + size.min_bytes + SLOT_SPARE;
-        if (need > block) block = need;
+        if (qn_weight_chunk_least(w) > block) block = qn_weight_chunk_least(w);
     }
     uint64_t slot = largest + SLOT_SPARE < SLOT_BYTES ? largest + SLOT_SPARE : SLOT_BYTES;
     uint64_t most = qn_gpu_info(l->engine->gpu)->max_buffer_bytes;
@@ -199,34 +197,14 @@ static qn_status load_rows(qn_loader *l, const qn_model_tensor *t, void *slot, b
 {
     const qn_weight *w = t->weight;
     const qn_quant_type *type = qn_quant_find(t->source->type);
-    const qn_weight_part *part = w->parts;
-    while (l->row >= part->row0 + (uint64_t)part->n_rows) part++;
-    qn_pack_size block = qn_pack_bytes(&w->format, QN_PACK_ROWS, w->shape.dim[1]);
-    uint64_t per_block = block.data_bytes + block.scale_bytes + block.min_bytes;
-    uint64_t fit = (qn_upload_slot_bytes(l->upload) - SLOT_SPARE) / per_block * QN_PACK_ROWS;
-    uint64_t left = part->row0 + (uint64_t)part->n_rows - l->row;
-    uint32_t rows = (uint32_t)(left < fit ? left : fit);
-    uint64_t row_bytes = t->source->size / w->shape.dim[0], n_blocks = qn_div_up_u64(rows, QN_PACK_ROWS);
+    uint32_t rows = qn_weight_chunk_rows(w, l->row, qn_upload_slot_bytes(l->upload));
+    uint64_t row_bytes = t->source->size / w->shape.dim[0];
     qn_status s;
     const void *src = read_source(l, t->source->offset + l->row * row_bytes, rows * row_bytes, pending, &s);
     if (!src) return s;
-    uint64_t scales_at = qn_round_up_u64(n_blocks * block.data_bytes, 256);
-    uint64_t mins_at = qn_round_up_u64(scales_at + n_blocks * block.scale_bytes, 256);
-    qn_pack_rows out = {.data = slot};
-    if (block.scale_bytes) out.scales = (char *)slot + scales_at;
-    if (block.min_bytes) out.mins = (char *)slot + mins_at;
+    qn_pack_rows out = qn_weight_chunk_place(w, rows, slot);
     qn_quant_pack(type, src, rows, w->shape.dim[1], &out);
-    uint64_t b = (l->row - part->row0) / QN_PACK_ROWS;
-    qn_upload_copy copies[3] = {
-        {0, part->buffer, part->data_offset + b * block.data_bytes, n_blocks * block.data_bytes}};
-    uint32_t n = 1;
-    if (block.scale_bytes)
-        copies[n++] = (qn_upload_copy){scales_at, part->buffer, part->scale_offset + b * block.scale_bytes,
-                                       n_blocks * block.scale_bytes};
-    if (block.min_bytes)
-        copies[n++] =
-            (qn_upload_copy){mins_at, part->buffer, part->min_offset + b * block.min_bytes, n_blocks * block.min_bytes};
-    QN_TRY(qn_upload_submit(l->upload, copies, n));
+    QN_TRY(qn_weight_chunk_submit(w, l->row, rows, l->upload));
     l->row += rows;
     l->done += rows * row_bytes;
     return qn_ok();

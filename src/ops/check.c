@@ -1,8 +1,10 @@
 #include "ops/check.h"
 
+#include <float.h>
 #include <inttypes.h>
+#include <string.h>
 
-qn_status qn_check_f32(const qn_plan *p, uint32_t i, qn_tensor **t)
+qn_status qn_check_f32_or_i32(const qn_plan *p, uint32_t i, qn_tensor **t)
 {
     *t = qn_plan_in(p, i);
     if (!*t) return qn_plan_fail(p, QN_ERR_ARGUMENT, "input %u is missing", i);
@@ -11,7 +13,14 @@ qn_status qn_check_f32(const qn_plan *p, uint32_t i, qn_tensor **t)
     if (x->is_int) return qn_plan_fail(p, QN_ERR_ARGUMENT, "input %u (%s) is an integer, not a tensor", i, name);
     if (x->weight && x->weight->matrix)
         return qn_plan_fail(p, QN_ERR_ARGUMENT, "input %u (%s) is a packed matrix, not a plain tensor", i, name);
-    if (x->dtype != QN_F32) return qn_plan_fail(p, QN_ERR_ARGUMENT, "input %u (%s) is not of type f32", i, name);
+    return qn_ok();
+}
+
+qn_status qn_check_f32(const qn_plan *p, uint32_t i, qn_tensor **t)
+{
+    QN_TRY(qn_check_f32_or_i32(p, i, t));
+    if ((*t)->dtype != QN_F32)
+        return qn_plan_fail(p, QN_ERR_ARGUMENT, "input %u (%s) is not of type f32", i, (*t)->name ? (*t)->name : "");
     return qn_ok();
 }
 
@@ -58,4 +67,20 @@ void qn_bind_rows(const qn_plan *p, qn_dispatch *d, qn_value value, uint64_t row
         uint32_t rows = max_rows - row0 < window ? max_rows - row0 : window;
         qn_bind_window(d, value, row0 * row_bytes, rows * row_bytes);
     }
+}
+
+qn_status qn_plan_word(const qn_plan *p, qn_dtype dtype, double number, uint32_t *word)
+{
+    if (dtype == QN_F32) {
+        float f = (float)number;
+        memcpy(word, &f, sizeof f);
+        return qn_ok();
+    }
+    if (number > DBL_MAX) number = INT32_MAX;
+    if (number < -DBL_MAX) number = INT32_MIN;
+    if (!(number >= INT32_MIN && number <= INT32_MAX) || (double)(int32_t)number != number)
+        return qn_plan_fail(p, QN_ERR_ARGUMENT, "the number %g is not an int32, and its operand is of type i32",
+                            number);
+    *word = (uint32_t)(int32_t)number;
+    return qn_ok();
 }

@@ -6,6 +6,8 @@
 
 /* Input i is an f32 tensor (a plain one, if it is a weight). *t: the tensor. */
 qn_status qn_check_f32(const qn_plan *p, uint32_t i, qn_tensor **t);
+/* The same of either element type. */
+qn_status qn_check_f32_or_i32(const qn_plan *p, uint32_t i, qn_tensor **t);
 
 /* Elements of a shape, below 2^31: kernels index with 32 bits, and a folded grid passes the end by less than that. */
 qn_status qn_check_elements(const qn_plan *p, const qn_shape *shape, uint32_t *n);
@@ -21,5 +23,7 @@ qn_status qn_plan_window(const qn_plan *p, uint64_t row_bytes, uint32_t max_rows
  * bound range depends on the maximum only, so that it is prepared at build for every live shape. */
 void qn_bind_rows(const qn_plan *p, qn_dispatch *d, qn_value value, uint64_t row_bytes, uint32_t max_rows,
                   uint32_t window, uint32_t row0);
+/* A number of the node as a word of the type. Infinities become the ends of int32; what else is not one is refused. */
+qn_status qn_plan_word(const qn_plan *p, qn_dtype dtype, double number, uint32_t *word);
 
 #endif

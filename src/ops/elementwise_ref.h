@@ -1,12 +1,19 @@
-/* elementwise_ref.h - plain C references of add, mul, silu and silu_mul, in float64. */
+/* elementwise_ref.h - plain C reference of the functions of functions.def, in float64. */
 #ifndef QN_OPS_ELEMENTWISE_REF_H
 #define QN_OPS_ELEMENTWISE_REF_H
 
-#include <stddef.h>
+#include "ops/op.h"
 
-void qn_add_ref(const float *a, const float *b, size_t n, double *y);      /* y[n] = a + b       */
-void qn_mul_ref(const float *a, const float *b, size_t n, double *y);      /* y[n] = a * b       */
-void qn_silu_ref(const float *a, const float *b, size_t n, double *y);     /* y[n] = silu(a); b is not read */
-void qn_silu_mul_ref(const float *a, const float *b, size_t n, double *y); /* y[n] = silu(a) * b */
+/* f(a, b, c) with the node's numbers s and t; operands that f does not take are ignored. */
+double qn_function_ref(qn_op f, double a, double b, double c, double s, double t);
+
+/* One operand of qn_broadcast_ref: its numbers, row-major. */
+typedef struct qn_operand_ref {
+    const double *data;
+    qn_shape shape;
+} qn_operand_ref;
+
+/* y[out] = f(a, b, c), each operand (data NULL: none, 0) read where its aligned dimensions of size 1 repeat. */
+void qn_broadcast_ref(qn_op f, const qn_operand_ref operands[3], double s, double t, qn_shape out, double *y);
 
 #endif

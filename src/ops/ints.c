@@ -20,7 +20,7 @@ qn_status qn_plan_int_from_tensor(qn_plan *p)
     const qn_tensor *x = qn_plan_in(p, 0);
     if (!x || x->is_int || x->dtype != QN_I32 || x->weight)
         return qn_plan_fail(p, QN_ERR_ARGUMENT, "only an i32 input can be read as an integer");
-    uint32_t at;
+    uint32_t at = 0;
     QN_TRY(resolve(p, "index", p->node->attrs.integer.index, (uint32_t)qn_shape_count(&x->live), &at));
     return qn_plan_set_int(p, p->building ? INT32_MAX : x->host[at]);
 }
@@ -30,7 +30,7 @@ qn_status qn_plan_int_dim(qn_plan *p)
 {
     const qn_tensor *x = qn_plan_in(p, 0);
     if (!x || x->is_int) return qn_plan_fail(p, QN_ERR_ARGUMENT, "only a tensor has sizes");
-    uint32_t at;
+    uint32_t at = 0;
     QN_TRY(resolve(p, "dimension", p->node->attrs.integer.index, x->live.rank, &at));
     return qn_plan_set_int(p, x->live.dim[at]);
 }

@@ -56,6 +56,7 @@ typedef struct qn_kernel_row {
     uint32_t workgroup[3];
     qn_const consts[QN_MAX_CONSTS];
     const char *spec[QN_MAX_SPEC];
+    void (*write)(const uint32_t *spec, char *text, size_t capacity); /* NULL, or writes WGSL that spec calls for */
     uint32_t needs;
     qn_row_class preferred;
     uint32_t min_rows, max_rows; /* live rows for which it is preferred; max 0: no bound        */
@@ -92,8 +93,17 @@ typedef union qn_attrs {
         float scale;
     } sdpa;
     struct {
+        float scale;
+        bool transpose_b;
+    } matmul;
+    struct {
+        int32_t dim; /* negative from the last */
+    } index;
+    struct {
         qn_shape shape;   /* one dimension may be 0: inferred; of computed dimensions: the maximum */
         uint8_t computed; /* bit i: dimension i is the next of the integer inputs               */
+        bool from_dims;   /* dimension i is the live one from[i] of x, or 1 where that is < 0   */
+        int8_t from[QN_MAX_RANK];
     } view;
     struct {
         int32_t index; /* of an element or dimension; negative from the end */
@@ -101,6 +111,72 @@ typedef union qn_attrs {
     struct {
         uint32_t max_rows;
     } last_rows;
+    struct {
+        uint32_t n;
+        int32_t dim[QN_MAX_RANK]; /* negative from the end */
+    } dims;
+    struct {
+        int32_t dim; /* negative from the end */
+        uint32_t step;
+        uint32_t max_size; /* 0: what constant bounds take of the largest x */
+        uint32_t exact;    /* 0: any size                                   */
+    } slice;
+    struct {
+        int32_t dim;
+    } cat;
+    struct {
+        uint32_t n;
+        int32_t pads[QN_MAX_RANK][2]; /* before and after; negative crops */
+        double value;
+    } pad;
+    struct {
+        uint32_t factor;
+    } shuffle;
+    struct {
+        uint8_t function; /* enum qn_reduce_function of reduce.h                */
+        bool keepdim;
+        uint8_t n_dims; /* 0: all                                             */
+        int32_t dims[QN_MAX_RANK];
+        float number; /* of var: the correction                             */
+    } reduce;
+    struct {
+        int32_t dim; /* negative from the end */
+    } line;
+    struct {
+        uint32_t n; /* layer_norm: normalized dimensions; group_norm: groups */
+        float eps;
+    } layer_norm;
+    struct {
+        float eps;
+    } qparams;
+    struct {
+        bool number; /* s is the second operand        */
+        double s, t; /* of functions.def               */
+    } function;
+    struct {
+        qn_dtype dtype;
+        double start, step;
+        qn_shape shape;   /* without a tensor to follow                              */
+        uint8_t computed; /* bit i: dimension i is the next of the integer inputs    */
+    } full;
+    qn_conv_options conv;
+    qn_pool_options pool;
+    qn_upsample_options upsample;
+    struct {
+        qn_grid_padding padding;
+        bool align_corners;
+    } grid_sampler;
+    struct {
+        float stride, offset;
+    } grid_priors;
+    struct {
+        qn_quant a, b, output;
+        double alpha;
+        int32_t low, high;
+        uint32_t factor; /* of a pixel shuffle */
+    } q8;
+    qn_q8_conv_options q8_conv;
+    qn_q8_linear_options q8_linear;
 } qn_attrs;
 
 typedef struct qn_node {
@@ -201,7 +277,8 @@ qn_status qn_plan_set_int(qn_plan *p, int64_t number);
 bool qn_plan_probe(qn_plan *p, const qn_kernel_table *table, uint32_t rows, uint32_t *i, uint32_t *m);
 
 /* The first row of the table that runs on the device, is usable (bit i of mask: row i can compute this node) and
- * is preferred for `rows` live rows; then the first usable one at all; the forced row if it is usable. NULL if none. */
+ * is preferred for `rows` live rows; then the first usable one at all; the forced row if it is usable. NULL if
+ * none. */
 const qn_kernel_row *qn_plan_pick(const qn_plan *p, const qn_kernel_table *table, uint64_t mask, uint32_t rows);
 
 /* Appends a zeroed dispatch. NULL with *status set when there is no room. */

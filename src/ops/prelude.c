@@ -54,6 +54,11 @@ qn_status qn_row_source(const qn_allocator *a, const qn_kernel_row *row, const u
     for (uint32_t i = 0; i < QN_MAX_CONSTS && row->consts[i].name; i++)
         put_const(&b, row->consts[i].name, row->consts[i].value);
     for (uint32_t i = 0; i < QN_MAX_SPEC && row->spec[i]; i++) put_const(&b, row->spec[i], spec[i]);
+    if (row->write) {
+        char written[1024];
+        row->write(spec, written, sizeof written);
+        put(&b, written);
+    }
     for (int i = 0; i < 3 && row->with[i]; i++) put_file(&b, row->with[i]);
     put_file(&b, row->source);
     if (b.status.code != QN_OK)

@@ -1,17 +1,18 @@
-// rope.wgsl - rotates pairs of x[S, H, D] by the angles of their position: one invocation a pair.
-// Interleaved mode pairs elements 2i and 2i + 1, half mode i and i + D/2. Spec: INTERLEAVED (0 or 1).
+// rope.wgsl - rotates pairs of x[B, S, H, D] by the angles of their position: one invocation a pair.
+// Interleaved mode pairs elements 2i and 2i + 1, half mode i and i + D/2. Spec: INTERLEAVED (0 or 1). The file before it
+// gives angles(row, i): cosine and sine for the first element of pair i, cosine and sine for the second.
 
 struct Params {
-    n: u32,        // pairs: S * H * D/2
+    n: u32,        // pairs: B * S * H * D/2
     half: u32,     // D / 2
     n_heads: u32,  // H
+    rows: u32,     // S
     pos: u32,      // position of the first row
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;             // [S, H, D]
-@group(0) @binding(2) var<storage, read> angles: array<vec2<f32>>;  // [positions, D/2]: cosine, sine
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;       // [S, H, D]
+@group(0) @binding(1) var<storage, read> x: array<f32>;        // [B, S, H, D]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // [B, S, H, D]
 
 @compute @workgroup_size(WG_X)
 fn rope(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
@@ -22,7 +23,7 @@ fn rope(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     }
     let head = pair / p.half;
     let i = pair % p.half;
-    let cs = angles[(p.pos + head / p.n_heads) * p.half + i];
+    let t = angles(p.pos + (head / p.n_heads) % p.rows, i);
     var a = head * 2u * p.half + i;
     var b = a + p.half;
     if (INTERLEAVED == 1u) {
@@ -31,6 +32,6 @@ fn rope(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) gr
     }
     let x0 = x[a];
     let x1 = x[b];
-    y[a] = x0 * cs.x - x1 * cs.y;
-    y[b] = x0 * cs.y + x1 * cs.x;
+    y[a] = x0 * t.x - x1 * t.y;
+    y[b] = x1 * t.z + x0 * t.w;
 }

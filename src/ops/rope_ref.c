@@ -17,3 +17,21 @@ void qn_rope_ref(const float *x, const float *table, double *y, uint32_t rows, u
                 y[b] = x[a] * d + x[b] * c;
             }
 }
+
+void qn_rope_tables_ref(const float *x, const float *cosines, const float *sines, double *y, qn_rope_ref_size size,
+                        qn_rope_mode mode)
+{
+    uint32_t d = size.head_dim, half = d / 2;
+    bool halves = mode == QN_ROPE_HALF;
+    for (uint32_t head = 0; head < size.batch * size.rows * size.heads; head++) {
+        uint32_t row = size.pos + head / size.heads % size.rows;
+        const float *c = cosines + (size_t)row * (halves ? d : half), *s = sines + (size_t)row * (halves ? d : half);
+        const float *in = x + (size_t)head * d;
+        double *out = y + (size_t)head * d;
+        for (uint32_t i = 0; i < half; i++) {
+            uint32_t a = halves ? i : 2 * i, b = halves ? i + half : a + 1, second = halves ? i + half : i;
+            out[a] = (double)in[a] * c[i] - (double)in[b] * s[i];
+            out[b] = (double)in[b] * c[second] + (double)in[a] * s[second];
+        }
+    }
+}

@@ -1,5 +1,6 @@
 /* rows.c - view (the same elements under another shape) and last_rows (the end of a batch of rows). */
 #include "ops/check.h"
+#include "ops/strided.h"
 
 #include <inttypes.h>
 
@@ -29,10 +30,16 @@ static qn_status resolve(const qn_plan *p, const qn_tensor *x, qn_shape *shape)
     return qn_ok();
 }
 
-/* Dimensions given by integers: what they say now. While building their maximum stands in the shape. */
-static qn_status take_computed(const qn_plan *p, qn_shape *shape)
+/* Dimensions of x, and dimensions given by integers: what they say now. While building, the maximum of the latter
+ * stands in the shape. */
+static qn_status take_computed(const qn_plan *p, const qn_tensor *x, qn_shape *shape)
 {
     uint32_t input = 1;
+    for (uint32_t i = 0; p->node->attrs.view.from_dims && i < shape->rank; i++) {
+        int8_t from = p->node->attrs.view.from[i];
+        if (from >= (int)x->live.rank) return qn_plan_fail(p, QN_ERR_ARGUMENT, "x has no dimension %d", from);
+        shape->dim[i] = from < 0 ? 1 : x->live.dim[from];
+    }
     for (uint32_t i = 0; i < shape->rank; i++) {
         if (!(p->node->attrs.view.computed >> i & 1)) continue;
         int64_t n = qn_plan_int(p, input++);
@@ -53,17 +60,12 @@ qn_status qn_plan_view(qn_plan *p)
     qn_shape shape = p->node->attrs.view.shape;
     if (shape.rank > QN_MAX_RANK)
         return qn_plan_fail(p, QN_ERR_ARGUMENT, "rank %u is over %d", shape.rank, QN_MAX_RANK);
-    QN_TRY(take_computed(p, &shape));
+    QN_TRY(take_computed(p, x, &shape));
     QN_TRY(resolve(p, x, &shape));
     return qn_plan_set_out(p, 0, x->dtype, shape);
 }
 
 /* ---- last_rows ------------------------------------------------------------------------------- */
-
-static const qn_kernel_row rows[] = {
-    {.name = "last_rows.copy", .source = "rows", .entry = "last_rows", .access = "rw", .workgroup = {256, 1, 1}},
-};
-const qn_kernel_table qn_last_rows_kernels = {rows, 1};
 
 /* The number of rows to copy: what the integer says, and while building the most that it may ever say. */
 static qn_status count_rows(const qn_plan *p, uint32_t m, uint32_t *n)
@@ -93,14 +95,7 @@ qn_status qn_plan_last_rows(qn_plan *p)
     QN_TRY(qn_check_elements(p, &x->live, &elements));
     QN_TRY(count_rows(p, m, &n));
     QN_TRY(qn_plan_set_out(p, 0, QN_F32, qn_shape_2(n, e)));
-    const qn_kernel_row *row = qn_plan_pick(p, &qn_last_rows_kernels, 1, n);
-    if (!row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel runs on this device");
-    qn_status s;
-    qn_dispatch *d = qn_plan_dispatch(p, row, &s);
-    if (!d) return s;
-    qn_bind_operand(p, d, 0);
-    qn_bind_value(d, p->node->outputs[0]);
-    qn_param_u32(d, n * e);
-    qn_param_u32(d, (m - n) * e);
-    return qn_grid_1d(p, d, qn_div_up(n * e, row->workgroup[0]));
+    qn_move move = {.x_first = (int64_t)(m - n) * e};
+    qn_move_add_dim(&move, n * e, 1, 1);
+    return qn_plan_move(p, &move, qn_move_from(p, 0), qn_move_to(p, 0));
 }

@@ -113,6 +113,73 @@ qn_status qn_weight_allocate(qn_weight *weight, qn_gpu *gpu)
     return qn_ok();
 }
 
+/* ---- staging --------------------------------------------------------------------------------- */
+
+enum { CHUNK_SPARE = 2 * SECTION_ALIGN }; /* the gaps before scales and minimums */
+
+static qn_pack_size block_size(const qn_weight *w)
+{
+    return qn_pack_bytes(&w->format, QN_PACK_ROWS, w->shape.dim[1]);
+}
+
+static const qn_weight_part *part_of(const qn_weight *w, uint64_t row)
+{
+    const qn_weight_part *part = w->parts;
+    while (row >= part->row0 + (uint64_t)part->n_rows) part++;
+    return part;
+}
+
+/* Offsets of the sections of n_blocks row blocks in a slot. */
+static void chunk_offsets(qn_pack_size block, uint64_t n_blocks, uint64_t *scales, uint64_t *mins)
+{
+    *scales = qn_round_up_u64(n_blocks * block.data_bytes, SECTION_ALIGN);
+    *mins = qn_round_up_u64(*scales + n_blocks * block.scale_bytes, SECTION_ALIGN);
+}
+
+uint64_t qn_weight_chunk_least(const qn_weight *weight)
+{
+    qn_pack_size block = block_size(weight);
+    return block.data_bytes + block.scale_bytes + block.min_bytes + CHUNK_SPARE;
+}
+
+uint32_t qn_weight_chunk_rows(const qn_weight *weight, uint64_t row, uint64_t slot_bytes)
+{
+    const qn_weight_part *part = part_of(weight, row);
+    uint64_t left = part->row0 + (uint64_t)part->n_rows - row;
+    if (slot_bytes < qn_weight_chunk_least(weight)) return 0;
+    uint64_t fit = (slot_bytes - CHUNK_SPARE) / (qn_weight_chunk_least(weight) - CHUNK_SPARE) * QN_PACK_ROWS;
+    return (uint32_t)(left < fit ? left : fit);
+}
+
+qn_pack_rows qn_weight_chunk_place(const qn_weight *weight, uint32_t rows, void *slot)
+{
+    qn_pack_size block = block_size(weight);
+    uint64_t scales, mins;
+    chunk_offsets(block, qn_div_up(rows, QN_PACK_ROWS), &scales, &mins);
+    qn_pack_rows out = {.data = slot};
+    if (block.scale_bytes) out.scales = (char *)slot + scales;
+    if (block.min_bytes) out.mins = (char *)slot + mins;
+    return out;
+}
+
+qn_status qn_weight_chunk_submit(const qn_weight *weight, uint64_t row, uint32_t rows, qn_upload *upload)
+{
+    qn_pack_size block = block_size(weight);
+    const qn_weight_part *part = part_of(weight, row);
+    uint64_t n_blocks = qn_div_up(rows, QN_PACK_ROWS), b = (row - part->row0) / QN_PACK_ROWS, scales, mins;
+    chunk_offsets(block, n_blocks, &scales, &mins);
+    qn_upload_copy copies[3] = {
+        {0, part->buffer, part->data_offset + b * block.data_bytes, n_blocks * block.data_bytes}};
+    uint32_t n = 1;
+    if (block.scale_bytes)
+        copies[n++] = (qn_upload_copy){scales, part->buffer, part->scale_offset + b * block.scale_bytes,
+                                       n_blocks * block.scale_bytes};
+    if (block.min_bytes)
+        copies[n++] =
+            (qn_upload_copy){mins, part->buffer, part->min_offset + b * block.min_bytes, n_blocks * block.min_bytes};
+    return qn_upload_submit(upload, copies, n);
+}
+
 uint64_t qn_weight_bytes(const qn_weight *weight)
 {
     uint64_t n = 0;

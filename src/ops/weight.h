@@ -34,6 +34,16 @@ qn_status qn_weight_describe(const qn_allocator *a, const qn_device_info *device
                              qn_shape shape, const qn_pack_format *format, qn_weight **weight);
 /* Creates the buffers of a described weight. */
 qn_status qn_weight_allocate(qn_weight *weight, qn_gpu *gpu);
+/* Staging a matrix: rows from `row` on, row blocks of one part, through a slot of a qn_upload.
+ * How many rows fit a slot of that size (0: not even a row block). */
+uint32_t qn_weight_chunk_rows(const qn_weight *weight, uint64_t row, uint64_t slot_bytes);
+/* Where their sections go in the slot. */
+qn_pack_rows qn_weight_chunk_place(const qn_weight *weight, uint32_t rows, void *slot);
+/* Copies them out of the acquired slot. */
+qn_status qn_weight_chunk_submit(const qn_weight *weight, uint64_t row, uint32_t rows, qn_upload *upload);
+/* Bytes of the smallest slot that a matrix can be staged through. */
+uint64_t qn_weight_chunk_least(const qn_weight *weight);
+
 /* Total GPU bytes of the parts. */
 uint64_t qn_weight_bytes(const qn_weight *weight);
 

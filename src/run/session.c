@@ -221,6 +221,18 @@ qn_status qn_session_append(qn_session *session, int32_t token)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
+/* Encodes the step of the next token while the GPU works on this chunk: all of it is known but the token. A failure
+ * comes back when the step is made. */
+static void prepare_next(qn_session *s, size_t n)
+{
+    size_t pos = s->n_done + n;
+    if (s->mode == QN_LOGITS_ALL || pos < s->n_tokens || pos >= s->sizes.ctx) return;
+    bool set = qn_graph_set_input(s->graph, s->io.tokens, qn_shape_1(1), s->tokens + pos - 1).code == QN_OK &&
+               qn_graph_set_int(s->graph, s->io.pos, (int64_t)pos).code == QN_OK &&
+               qn_graph_set_int(s->graph, s->io.n_logits, 1).code == QN_OK;
+    if (set) (void)qn_graph_prepare(s->graph);
+}
+
 /* Logits are read back from every chunk, if only one row: their arrival says that the chunk is done. */
 static qn_status submit_chunk(qn_session *s)
 {
@@ -233,6 +245,7 @@ static qn_status submit_chunk(qn_session *s)
     QN_TRY(qn_graph_set_int(s->graph, s->io.n_logits, all ? (int64_t)n : 1));
     QN_TRY(qn_graph_submit(s->graph));
     s->in_flight = n;
+    prepare_next(s, n);
     return qn_ok();
 }
 

@@ -99,6 +99,17 @@ static void randomize(void)
     for (size_t i = 0; i < sizeof codes; i++) codes[i] = (uint8_t)random_u32();
 }
 
+/* The tight source of k elements a row, its scales in rows of STRIDE. */
+static qn_pack_source source_of(qn_storage storage, const void *data, uint32_t k)
+{
+    return (qn_pack_source){.data = data,
+                            .row_bytes = qn_pack_source_row(storage, k),
+                            .scales = scales,
+                            .mins = mins,
+                            .scale_row = 1,
+                            .scale_group = STRIDE};
+}
+
 static uint32_t nibble(uint32_t k_total, uint32_t n, uint32_t k)
 {
     return (uint32_t)codes[n * ((k_total + 1) / 2) + k / 2] >> (k % 2 * 4) & 15;
@@ -109,7 +120,8 @@ static uint32_t nibble(uint32_t k_total, uint32_t n, uint32_t k)
 static void check_q4(uint32_t n_rows, uint32_t k, uint32_t group, bool scale_f16)
 {
     packed p = new_packed((qn_pack_format){QN_STORE_Q4, group, scale_f16}, n_rows, k);
-    qn_pack_q4_nibbles(&p.format, codes, scales, STRIDE, n_rows, k, &p.rows);
+    qn_pack_source source = source_of(QN_STORE_Q4, codes, k);
+    qn_pack_matrix(&p.format, &source, 0, n_rows, k, &p.rows);
     for (uint32_t n = 0; n < n_rows; n++)
         for (uint32_t i = 0; i < k; i++)
             assert_true(qn_pack_value(&p.format, &p.rows, k, n, i) ==
@@ -120,7 +132,8 @@ static void check_q4(uint32_t n_rows, uint32_t k, uint32_t group, bool scale_f16
 static void check_q4a(uint32_t n_rows, uint32_t k, uint32_t group, bool scale_f16)
 {
     packed p = new_packed((qn_pack_format){QN_STORE_Q4A, group, scale_f16}, n_rows, k);
-    qn_pack_q4a_nibbles(&p.format, codes, scales, mins, STRIDE, n_rows, k, &p.rows);
+    qn_pack_source source = source_of(QN_STORE_Q4A, codes, k);
+    qn_pack_matrix(&p.format, &source, 0, n_rows, k, &p.rows);
     for (uint32_t n = 0; n < n_rows; n++)
         for (uint32_t i = 0; i < k; i++) {
             float expected = scales[i / group * STRIDE + n] * (float)nibble(k, n, i) - mins[i / group * STRIDE + n];
@@ -132,7 +145,8 @@ static void check_q4a(uint32_t n_rows, uint32_t k, uint32_t group, bool scale_f1
 static void check_q8(uint32_t n_rows, uint32_t k, uint32_t group, bool scale_f16)
 {
     packed p = new_packed((qn_pack_format){QN_STORE_Q8, group, scale_f16}, n_rows, k);
-    qn_pack_q8_codes(&p.format, (const int8_t *)codes, scales, STRIDE, n_rows, k, &p.rows);
+    qn_pack_source source = source_of(QN_STORE_Q8, codes, k);
+    qn_pack_matrix(&p.format, &source, 0, n_rows, k, &p.rows);
     for (uint32_t n = 0; n < n_rows; n++)
         for (uint32_t i = 0; i < k; i++)
             assert_true(qn_pack_value(&p.format, &p.rows, k, n, i) ==
@@ -175,10 +189,9 @@ static void test_float_storage(void **state)
             for (int storage = QN_STORE_F32; storage <= QN_STORE_BF16; storage++) {
                 uint32_t n_rows = rows_of[r], k = ks_of[c];
                 packed p = new_packed((qn_pack_format){(qn_storage)storage, 0, false}, n_rows, k);
-                if (storage == QN_STORE_F32)
-                    qn_pack_f32(f32, n_rows, k, &p.rows);
-                else
-                    qn_pack_16(f16, n_rows, k, &p.rows);
+                const void *data = storage == QN_STORE_F32 ? (const void *)f32 : (const void *)f16;
+                qn_pack_source source = source_of((qn_storage)storage, data, k);
+                qn_pack_matrix(&p.format, &source, 0, n_rows, k, &p.rows);
                 for (uint32_t i = 0; i < n_rows * k; i++) {
                     float expected = storage == QN_STORE_F32   ? f32[i]
                                      : storage == QN_STORE_F16 ? qn_half_to_float(f16[i])
@@ -202,7 +215,8 @@ static void test_layout_spelled_out(void **state)
             bytes[n * K / 2 + i] = (uint8_t)(((2 * i + n) & 15) | ((2 * i + 1 + n) & 15) << 4); /* element k is k + n */
     for (uint32_t i = 0; i < 2 * N; i++) s[i] = (float)i;
     packed p = new_packed((qn_pack_format){QN_STORE_Q4, 32, true}, N, K);
-    qn_pack_q4_nibbles(&p.format, bytes, s, N, N, K, &p.rows);
+    qn_pack_source source = {.data = bytes, .row_bytes = K / 2, .scales = s, .scale_row = 1, .scale_group = N};
+    qn_pack_matrix(&p.format, &source, 0, N, K, &p.rows);
     assert_int_equal(p.size.data_bytes, 32 * K / 2);
     assert_int_equal(p.size.scale_bytes, 32 * 2 * 2);
     assert_int_equal(p.rows.data[0], 0x73625140);          /* row 0, elements 0..7  */
@@ -225,19 +239,70 @@ static void test_split_along_rows(void **state)
     randomize();
     packed whole = new_packed((qn_pack_format){QN_STORE_Q4A, 32, true}, N, K);
     packed split = new_packed(whole.format, N, K);
-    qn_pack_q4a_nibbles(&whole.format, codes, scales, mins, STRIDE, N, K, &whole.rows);
+    qn_pack_source source = source_of(QN_STORE_Q4A, codes, K);
+    qn_pack_matrix(&whole.format, &source, 0, N, K, &whole.rows);
     for (uint32_t n = 0; n < N; n += 16) {
         qn_pack_size before = qn_pack_bytes(&split.format, n, K);
         qn_pack_rows at = {split.rows.data + before.data_bytes / 4, (uint8_t *)split.rows.scales + before.scale_bytes,
                            (uint8_t *)split.rows.mins + before.min_bytes};
-        qn_pack_q4a_nibbles(&split.format, codes + n * K / 2, scales + n, mins + n, STRIDE, N - n < 16 ? N - n : 16, K,
-                            &at);
+        qn_pack_matrix(&split.format, &source, n, N - n < 16 ? N - n : 16, K, &at);
     }
     assert_memory_equal(whole.rows.data, split.rows.data, whole.size.data_bytes);
     assert_memory_equal(whole.rows.scales, split.rows.scales, whole.size.scale_bytes);
     assert_memory_equal(whole.rows.mins, split.rows.mins, whole.size.min_bytes);
     check_and_free(&whole, N, K);
     check_and_free(&split, N, K);
+}
+
+/* Sources with gaps, in other orders: the packed bytes are those of the tight source. */
+static void check_layout(qn_storage storage, uint32_t n_rows, uint32_t k, uint32_t gap)
+{
+    enum { GROUP = 16, ROW = MAX_K * 4 + 8 };
+    static uint8_t spread[(MAX_ROWS + MAX_K) * ROW], tight[MAX_ROWS * MAX_K * 4];
+    static float by_row[2][MAX_ROWS * MAX_K];
+    bool grouped = storage >= QN_STORE_Q8, nibbles = storage >= QN_STORE_Q4, transposed = storage == QN_STORE_F32;
+    qn_pack_source source = source_of(storage, tight, k);
+    for (size_t i = 0; i < sizeof tight; i++) tight[i] = (uint8_t)random_u32();
+    qn_pack_source other = {.data = spread, .row_bytes = source.row_bytes + gap, .transposed = transposed};
+    if (transposed) other.row_bytes = n_rows * 4 + gap;
+    memset(spread, 0xEE, sizeof spread);
+    for (uint32_t n = 0; n < n_rows; n++)
+        for (uint32_t i = 0; i < (transposed ? k : source.row_bytes); i++)
+            if (transposed)
+                memcpy(spread + i * other.row_bytes + n * 4, tight + n * source.row_bytes + i * 4, 4);
+            else
+                spread[n * other.row_bytes + i] = tight[n * source.row_bytes + i];
+    other.high_first = nibbles;
+    for (size_t i = 0; nibbles && i < sizeof spread; i++) spread[i] = (uint8_t)(spread[i] << 4 | spread[i] >> 4);
+    uint32_t groups = (k + GROUP - 1) / GROUP;
+    other.scales = by_row[0];
+    other.mins = by_row[1];
+    other.scale_row = groups + gap;
+    other.scale_group = 1;
+    for (uint32_t n = 0; n < n_rows; n++)
+        for (uint32_t g = 0; g < groups; g++) {
+            by_row[0][n * other.scale_row + g] = scales[g * STRIDE + n];
+            by_row[1][n * other.scale_row + g] = mins[g * STRIDE + n];
+        }
+    qn_pack_format format = {storage, grouped ? GROUP : 0, false};
+    packed want = new_packed(format, n_rows, k), got = new_packed(format, n_rows, k);
+    qn_pack_matrix(&format, &source, 0, n_rows, k, &want.rows);
+    qn_pack_matrix(&format, &other, 0, n_rows, k, &got.rows);
+    assert_memory_equal(got.rows.data, want.rows.data, want.size.data_bytes);
+    assert_memory_equal(got.rows.scales, want.rows.scales, want.size.scale_bytes);
+    assert_memory_equal(got.rows.mins, want.rows.mins, want.size.min_bytes);
+    check_and_free(&want, n_rows, k);
+    check_and_free(&got, n_rows, k);
+}
+
+static void test_other_layouts(void **state)
+{
+    (void)state;
+    randomize();
+    for (int storage = QN_STORE_F32; storage <= QN_STORE_Q4A; storage++)
+        for (size_t r = 0; r < sizeof rows_of / sizeof rows_of[0]; r++)
+            for (size_t c = 0; c < sizeof ks_of / sizeof ks_of[0]; c++)
+                for (uint32_t gap = 0; gap < 6; gap += 5) check_layout((qn_storage)storage, rows_of[r], ks_of[c], gap);
 }
 
 /* ---- sizes ---------------------------------------------------------------------------------------------------- */
@@ -335,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_float_storage),
         cmocka_unit_test(test_layout_spelled_out),
         cmocka_unit_test(test_split_along_rows),
+        cmocka_unit_test(test_other_layouts),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_every_half),
         cmocka_unit_test(test_rounding_to_half),

@@ -533,7 +533,7 @@ static void rope_plans(void **state)
     qn_assert_ok(qn_test_plan_live(&t));
     assert_int_equal(t.plan.n_dispatches, 1);
     assert_dispatch(&t, 0, "rope.pairs", 2, 1); /* 75 pairs */
-    const uint32_t words[] = {75, 5, 3, 15};
+    const uint32_t words[] = {75, 5, 3, 5, 15};
     assert_memory_equal(dispatch(&t, 0)->params, words, sizeof words);
     assert_int_equal(qn_test_plan_out(&t)->live.dim[1], 5);
     t.tensors[4].number = 16;

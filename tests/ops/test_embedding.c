@@ -85,8 +85,13 @@ static void upload(qn_weight *w, qn_gpu *gpu, const qn_test_matrix *m)
         char *host = calloc(1, part->bytes);
         qn_pack_rows rows = {(uint32_t *)(void *)(host + part->data_offset), host + part->scale_offset,
                              host + part->min_offset};
-        qn_pack_q4a_nibbles(&w->format, (const uint8_t *)m->data + (size_t)part->row0 * ((k + 1) / 2),
-                            m->scales + part->row0, m->mins + part->row0, n, part->n_rows, k, &rows);
+        qn_pack_source source = {.data = m->data,
+                                 .row_bytes = (k + 1) / 2,
+                                 .scales = m->scales,
+                                 .mins = m->mins,
+                                 .scale_row = 1,
+                                 .scale_group = n};
+        qn_pack_matrix(&w->format, &source, part->row0, part->n_rows, k, &rows);
         qn_assert_ok(qn_buffer_write(part->buffer, 0, host, part->bytes));
         free(host);
     }

@@ -249,8 +249,8 @@ static void default_routes(void **state)
     (void)state;
     qn_engine *engine = qn_test_engine(NULL);
     bool ran = false;
-    for (const neutral_family *f = qn_neutral_families; f->n; f++)
-        for (size_t i = 0; i < f->n; i++) check_case(engine, &f->cases[i], "default", &ran);
+    for (const neutral_family *const *f = qn_neutral_families; *f; f++)
+        for (size_t i = 0; i < (*f)->n; i++) check_case(engine, &(*f)->cases[i], "default", &ran);
     qn_engine_close(engine);
 }
 
@@ -263,9 +263,9 @@ static void force_row(const qn_kernel_table *table, const qn_kernel_row *row)
         return;
     }
     bool ran = false;
-    for (const neutral_family *f = qn_neutral_families; f->n; f++)
-        for (size_t i = 0; i < f->n; i++)
-            if (uses(&f->cases[i], table)) check_case(engine, &f->cases[i], row->name, &ran);
+    for (const neutral_family *const *f = qn_neutral_families; *f; f++)
+        for (size_t i = 0; i < (*f)->n; i++)
+            if (uses(&(*f)->cases[i], table)) check_case(engine, &(*f)->cases[i], row->name, &ran);
     qn_engine_close(engine);
     if (!ran) fail_msg("no case dispatches the kernel row %s: add one", row->name);
 }
@@ -279,9 +279,9 @@ static void every_forced_row(void **state)
 
 static bool has_case(qn_op op)
 {
-    for (const neutral_family *f = qn_neutral_families; f->n; f++)
-        for (size_t i = 0; i < f->n; i++)
-            if (f->cases[i].op == op) return true;
+    for (const neutral_family *const *f = qn_neutral_families; *f; f++)
+        for (size_t i = 0; i < (*f)->n; i++)
+            if ((*f)->cases[i].op == op) return true;
     return false;
 }
 

@@ -157,13 +157,16 @@ static void last_rows_plans(void **state)
     t.node.attrs.last_rows.max_rows = 70000;
     qn_assert_ok(qn_test_plan_build(&t));
     assert_int_equal(qn_test_plan_out(&t)->max.dim[0], 70000);
-    static const uint32_t grids[][3] = {{1, 4, 1}, {16777, 65536 / 2, 2}, {70000, 54688, 5}};
+    assert_int_equal(t.plan.n_dispatches, 2); /* both routes are prepared */
+    static const uint32_t grids[][3] = {{1, 1, 1}, {16777, 16384, 1}, {70000, 34180, 2}};
     for (size_t i = 0; i < 3; i++) {
         t.tensors[n].number = grids[i][0];
         qn_assert_ok(qn_test_plan_live(&t));
+        assert_int_equal(t.plan.n_dispatches, 1);
         const qn_dispatch *d = &t.plan.dispatches[0];
-        assert_int_equal(d->params[0], grids[i][0] * 1000);
-        assert_int_equal(d->params[1], (70000 - grids[i][0]) * 1000);
+        assert_string_equal(d->row->name, "strided.vec4");
+        assert_int_equal(d->params[0], grids[i][0] * 250); /* items of four */
+        assert_int_equal(d->params[2], (70000 - grids[i][0]) * 250);
         assert_int_equal(d->grid[0], grids[i][1]);
         assert_int_equal(d->grid[1], grids[i][2]);
     }

@@ -1,7 +1,8 @@
-/* How a constant is split and laid out in GPU memory. No device. */
-#include "support/op_harness.h"
+/* How a constant is split and laid out in GPU memory, and weights given in other layouts. */
+#include "support/gpu_harness.h"
 #include "support/plan_harness.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static qn_weight *describe(const qn_device_info *device, uint32_t n, uint32_t k, qn_pack_format format)
@@ -160,6 +161,126 @@ static void refusals(void **state)
     qn_weight_free(NULL);
 }
 
+/* ---- given in other layouts ------------------------------------------------------------------ */
+
+/* The GPU bytes of one weight are those of another. */
+static void assert_same_bytes(qn_engine *engine, const qn_weight *a, const qn_weight *b)
+{
+    assert_int_equal(a->format.scale_f16, b->format.scale_f16);
+    uint64_t bytes = a->parts[0].bytes;
+    assert_int_equal(b->parts[0].bytes, bytes);
+    char *x = calloc(2, bytes), *y = x + bytes;
+    assert_non_null(x);
+    qn_assert_ok(qn_test_read_buffer(engine->gpu, a->parts[0].buffer, 0, x, bytes));
+    qn_assert_ok(qn_test_read_buffer(engine->gpu, b->parts[0].buffer, 0, y, bytes));
+    assert_memory_equal(x, y, bytes);
+    free(x);
+}
+
+/* As ExecuTorch's files hold a 4-bit linear weight and an embedding table: rows of ceil8(K)/2 bytes, scales of ceil4(N)
+ * columns; or scales [N, G + gap] and swapped nibbles. The bytes and scales between are garbage. */
+static void other_four_bit_layouts(void **state)
+{
+    (void)state;
+    enum { N = 33, K = 36, GROUP = 12, G = 3, ROW = 20, COLUMNS = 36 };
+    qn_engine *engine = qn_test_engine(NULL);
+    for (int halves = 0; halves < 2; halves++) {
+        qn_test_matrix m = qn_test_matrix_make(QN_WEIGHT_Q4, N, K, GROUP, halves, 5);
+        uint8_t codes[N * ROW], swapped[N * ROW];
+        float *columns = qn_test_floats(G * COLUMNS, 1, 1.0f), *by_row = qn_test_floats(N * (G + 1), 2, 1.0f);
+        memset(codes, 0xAB, sizeof codes);
+        for (uint32_t n = 0; n < N; n++) {
+            memcpy(codes + n * ROW, (const uint8_t *)m.data + n * K / 2, K / 2);
+            for (uint32_t g = 0; g < G; g++) columns[g * COLUMNS + n] = by_row[n * (G + 1) + g] = m.scales[g * N + n];
+        }
+        for (uint32_t i = 0; i < sizeof codes; i++) swapped[i] = (uint8_t)(codes[i] << 4 | codes[i] >> 4);
+        qn_weight_desc linear = m.desc, table = m.desc;
+        linear.row_bytes = table.row_bytes = ROW;
+        linear.data = codes;
+        linear.scales = columns;
+        linear.scale_stride = COLUMNS;
+        table.data = swapped;
+        table.high_nibble_first = table.scales_by_row = true;
+        table.scales = by_row;
+        table.scale_stride = G + 1;
+        qn_weight *want = NULL, *a = NULL, *b = NULL;
+        qn_assert_ok(qn_weight_create(engine, &m.desc, &want));
+        qn_assert_ok(qn_weight_create(engine, &linear, &a));
+        qn_assert_ok(qn_weight_create(engine, &table, &b));
+        assert_int_equal(want->format.scale_f16, halves);
+        assert_same_bytes(engine, want, a);
+        assert_same_bytes(engine, want, b);
+        qn_weight_free(want);
+        qn_weight_free(a);
+        qn_weight_free(b);
+        qn_test_matrix_free(&m);
+        free(columns);
+        free(by_row);
+    }
+    qn_engine_close(engine);
+}
+
+/* b[K, N] of aten.mm is the weight [N, K] of linear. */
+static void transposed_f32(void **state)
+{
+    (void)state;
+    static const uint32_t shapes[][3] = {{1, 1, 0}, {16, 32, 0}, {17, 33, 3}, {40, 5, 1}, {5, 100, 0}};
+    qn_engine *engine = qn_test_engine(NULL);
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        uint32_t n = shapes[i][0], k = shapes[i][1], stride = n + shapes[i][2];
+        qn_test_matrix m = qn_test_matrix_make(QN_WEIGHT_F32, n, k, 0, false, i);
+        float *turned = qn_test_floats((size_t)k * stride, 9, 1.0f);
+        for (uint32_t r = 0; r < n; r++)
+            for (uint32_t e = 0; e < k; e++) turned[e * stride + r] = ((const float *)m.data)[r * k + e];
+        qn_weight_desc desc = m.desc;
+        desc.data = turned;
+        desc.transposed = true;
+        desc.row_bytes = shapes[i][2] ? stride * 4 : 0;
+        qn_weight *want = NULL, *got = NULL;
+        qn_assert_ok(qn_weight_create(engine, &m.desc, &want));
+        qn_assert_ok(qn_weight_create(engine, &desc, &got));
+        assert_same_bytes(engine, want, got);
+        qn_weight_free(want);
+        qn_weight_free(got);
+        qn_test_matrix_free(&m);
+        free(turned);
+    }
+    qn_engine_close(engine);
+}
+
+static void refused_layouts(void **state)
+{
+    (void)state;
+    enum { N = 4, K = 12 };
+    static const float zeros[N * K];
+    static const struct {
+        qn_weight_desc desc;
+        const char *text;
+    } cases[] = {
+        {{.kind = QN_WEIGHT_F32, .matrix = true, .row_bytes = 47}, "rows of 47 bytes do not hold 48"},
+        {{.kind = QN_WEIGHT_F32, .matrix = true, .transposed = true, .row_bytes = 15}, "rows of 15 bytes"},
+        {{.kind = QN_WEIGHT_F32, .matrix = true, .scales_by_row = true}, "quantized kinds"},
+        {{.kind = QN_WEIGHT_F32, .matrix = true, .high_nibble_first = true}, "4-bit kinds"},
+        {{.kind = QN_WEIGHT_F32, .row_bytes = 48}, "plain tensors"},
+        {{.kind = QN_WEIGHT_F16, .transposed = true}, "only f32"},
+        {{.kind = QN_WEIGHT_Q8, .group = 4, .high_nibble_first = true}, "4-bit kinds"},
+        {{.kind = QN_WEIGHT_Q4, .group = 4, .row_bytes = 5}, "rows of 5 bytes"},
+        {{.kind = QN_WEIGHT_Q4, .group = 4, .scale_stride = 3}, "hold 4 columns"},
+        {{.kind = QN_WEIGHT_Q4, .group = 4, .scales_by_row = true, .scale_stride = 2}, "hold 3 columns"},
+    };
+    qn_engine *engine = qn_test_engine(NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        qn_weight_desc desc = cases[i].desc;
+        desc.shape = qn_shape_2(N, K);
+        desc.data = zeros;
+        if (desc.group) desc.scales = zeros;
+        qn_weight *w = NULL;
+        qn_assert_fails(qn_weight_create(engine, &desc, &w), QN_ERR_ARGUMENT, cases[i].text);
+        assert_null(w);
+    }
+    qn_engine_close(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +289,9 @@ int main(void)
         cmocka_unit_test(parts_are_as_large_as_fits),
         cmocka_unit_test(plain_tensors),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(other_four_bit_layouts),
+        cmocka_unit_test(transposed_f32),
+        cmocka_unit_test(refused_layouts),
     };
     return cmocka_run_group_tests_name("weight", tests, NULL, NULL);
 }

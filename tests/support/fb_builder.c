@@ -106,3 +106,29 @@ size_t qn_fbb_refs(qn_fbb *b, size_t ref, size_t count)
 {
     return qn_fbb_scalars(b, ref, NULL, count, 4);
 }
+
+size_t qn_fbb_child(qn_fbb *b, size_t table, uint16_t slot, const qn_fbb_field *fields, size_t n)
+{
+    return qn_fbb_table(b, qn_fbb_field_at(b, table, slot), fields, n);
+}
+
+size_t qn_fbb_items(qn_fbb *b, size_t table, uint16_t slot, const void *values, size_t count, size_t width)
+{
+    return qn_fbb_scalars(b, qn_fbb_field_at(b, table, slot), values, count, width);
+}
+
+void qn_fbb_text(qn_fbb *b, size_t table, uint16_t slot, const char *text)
+{
+    qn_fbb_string(b, qn_fbb_field_at(b, table, slot), text);
+}
+
+size_t qn_fbb_children(qn_fbb *b, size_t table, uint16_t slot, size_t count)
+{
+    return qn_fbb_refs(b, qn_fbb_field_at(b, table, slot), count) + 4;
+}
+
+size_t qn_fbb_tagged(qn_fbb *b, size_t ref, uint8_t kind, const qn_fbb_field *fields, size_t n)
+{
+    size_t outer = qn_fbb_table(b, ref, QN_FIELDS({4, 1, kind}, {6, 4, 0}));
+    return qn_fbb_child(b, outer, 6, fields, n);
+}

@@ -31,6 +31,15 @@ size_t qn_fbb_refs(qn_fbb *b, size_t ref, size_t count);
 /* Place of a field of the table at `table`. */
 size_t qn_fbb_field_at(const qn_fbb *b, size_t table, uint16_t slot);
 
+/* The same for what a reference field of the table at `table` points at. */
+size_t qn_fbb_child(qn_fbb *b, size_t table, uint16_t slot, const qn_fbb_field *fields, size_t n);
+size_t qn_fbb_items(qn_fbb *b, size_t table, uint16_t slot, const void *values, size_t count, size_t width);
+void qn_fbb_text(qn_fbb *b, size_t table, uint16_t slot, const char *text);
+/* The place of the first reference; the others follow, 4 bytes each. */
+size_t qn_fbb_children(qn_fbb *b, size_t table, uint16_t slot, size_t count);
+/* A table of a kind and a table of its own (EValue, VkValue, Instruction); returns the inner one. */
+size_t qn_fbb_tagged(qn_fbb *b, size_t ref, uint8_t kind, const qn_fbb_field *fields, size_t n);
+
 void qn_fbb_align(qn_fbb *b, size_t to);
 size_t qn_fbb_bytes(qn_fbb *b, const void *data, size_t n);
 void qn_fbb_point(qn_fbb *b, size_t ref, size_t target);

@@ -95,7 +95,7 @@ static qn_value add_integers(const built *b)
 #define PAIR(text, ID, e, function)                                                                                    \
     {                                                                                                                  \
         .name = text, .op = QN_OP_##ID, .tables = {&qn_elementwise_kernels}, .in = {ROWS_OF(e), ROWS_OF(e)},           \
-        .add = function                                                                                                \
+        .any_rows = true, .add = function                                                                              \
     }
 #define ROPE(text, function)                                                                                           \
     {                                                                                                                  \
@@ -165,7 +165,7 @@ static const op_case cases[] = {
     {.name = "heads", .op = QN_OP_VIEW, .in = {ROWS_OF(12)}, .add = add_view},
     {.name = "E=10",
      .op = QN_OP_LAST_ROWS,
-     .tables = {&qn_last_rows_kernels},
+     .tables = {&qn_strided_kernels},
      .in = {{{2, {0, 10}}, QN_F32}},
      .number = LAST_ROWS,
      .add = add_last_rows},
@@ -177,7 +177,15 @@ static const op_case cases[] = {
     INTEGERS(INT_FLOORDIV),
 };
 
-const neutral_family qn_neutral_families[] = {
-    {cases, sizeof cases / sizeof cases[0]},
-    {NULL, 0},
-};
+static const neutral_family base = {cases, sizeof cases / sizeof cases[0]};
+extern const neutral_family qn_neutral_matmul, qn_neutral_elementwise, qn_neutral_strided, qn_neutral_reduce,
+    qn_neutral_vision, qn_neutral_q8;
+
+const neutral_family *const qn_neutral_families[] = {&base,
+                                                     &qn_neutral_matmul,
+                                                     &qn_neutral_elementwise,
+                                                     &qn_neutral_strided,
+                                                     &qn_neutral_reduce,
+                                                     &qn_neutral_vision,
+                                                     &qn_neutral_q8,
+                                                     NULL};

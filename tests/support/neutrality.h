@@ -64,7 +64,7 @@ typedef struct neutral_family {
     size_t n;
 } neutral_family;
 
-/* All of them; n 0 ends. */
-extern const neutral_family qn_neutral_families[];
+/* All of them; NULL ends. */
+extern const neutral_family *const qn_neutral_families[];
 
 #endif

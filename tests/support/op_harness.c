@@ -127,6 +127,8 @@ static double stored_value(const qn_test_matrix *m, uint32_t n, uint32_t e)
         return ((double)nibble - 8.0) * (double)m->scales[group_at];
     case QN_WEIGHT_Q4A:
         return (double)nibble * (double)m->scales[group_at] - (double)m->mins[group_at];
+    case QN_WEIGHT_I32:
+        break; /* never a matrix */
     }
     return 0.0;
 }
