@@ -241,13 +241,38 @@ QN_API qn_status qn_inspect_memory(const qn_inspection *inspection, const qn_dev
 
 /* ---- tokenizer ------------------------------------------------------------------------------- */
 
+/* Reads a tokenizer that lies beside a model instead of in it, told apart by its contents:
+ *  - Hugging Face's tokenizer.json: BPE, byte-level or with byte fallback. What tokenizer_config.json and
+ *    chat_template.jinja in the same folder say of bos, eos and the chat template is read too. Its "truncation" and
+ *    "padding" are left to the caller.
+ *  - tiktoken's lines of "base64 rank", as Llama 3's tokenizer.model has them; its 256 special tokens are numbered
+ *    behind the last rank (Llama 3.1's names).
+ * QN_ERR_UNSUPPORTED names the part of a file that this version does not know; QN_ERR_FORMAT says where a file is
+ * damaged. allocator NULL: malloc. */
+QN_API qn_status qn_tokenizer_open_file(const qn_allocator *allocator, const char *path, qn_tokenizer **tokenizer);
+
+/* The same from memory, which may go away afterwards. */
+typedef struct qn_tokenizer_files {
+    const void *data; /* tokenizer.json or tokenizer.model */
+    size_t size;
+    const void *config; /* tokenizer_config.json; NULL: none */
+    size_t config_size;
+    const void *chat_template; /* chat_template.jinja; NULL: none */
+    size_t chat_template_size;
+} qn_tokenizer_files;
+QN_API qn_status qn_tokenizer_open_memory(const qn_allocator *allocator, const qn_tokenizer_files *files,
+                                          qn_tokenizer **tokenizer);
+/* Closes what these two opened; a model's or an inspection's tokenizer goes with its owner. */
+QN_API void qn_tokenizer_close(qn_tokenizer *tokenizer);
+
 typedef struct qn_encode_options {
     bool add_bos;       /* put the file's bos token first                                     */
     bool parse_special; /* read special tokens such as <|eot_id|> in the text as tokens        */
 } qn_encode_options;
 
 /* Text (UTF-8; invalid bytes are encoded byte by byte) to token ids. Writes at most capacity ids and
- * the full number to *n_tokens; QN_ERR_ARGUMENT when they do not fit. At most n_bytes + 1 ids. */
+ * the full number to *n_tokens; QN_ERR_ARGUMENT when they do not fit. At most n_bytes + 1 ids, but for
+ * a tokenizer.json that rewrites the text (normalizer, prefix): there ask again with what it says. */
 QN_API qn_status qn_tokenizer_encode(const qn_tokenizer *tokenizer, const char *text, size_t n_bytes,
                                      const qn_encode_options *options, int32_t *tokens, size_t capacity,
                                      size_t *n_tokens);
@@ -261,6 +286,9 @@ QN_API int32_t qn_tokenizer_bos(const qn_tokenizer *tokenizer);   /* -1: none */
 QN_API int32_t qn_tokenizer_eos(const qn_tokenizer *tokenizer);   /* -1: none */
 QN_API bool qn_tokenizer_adds_bos(const qn_tokenizer *tokenizer); /* the file asks for bos first */
 QN_API uint32_t qn_tokenizer_n_vocab(const qn_tokenizer *tokenizer);
+/* Spaces that are to be left out at the start of a whole decoded text: some tokenizers put one before every
+ * text. 0 for most. */
+QN_API uint32_t qn_tokenizer_strip_start(const qn_tokenizer *tokenizer);
 
 /* Streaming decoder: holds back an incomplete UTF-8 sequence until it is whole. */
 typedef struct qn_utf8_hold {
@@ -285,6 +313,13 @@ typedef struct qn_chat_message {
  * does not know. */
 QN_API qn_status qn_chat_encode(const qn_model *model, const qn_chat_message *messages, size_t n_messages,
                                 bool add_generation_prompt, int32_t *tokens, size_t capacity, size_t *n_tokens);
+
+/* The same for a tokenizer that was opened by itself, and its template's name: "llama3", "" when there is none, or
+ * "unsupported: chatml". */
+QN_API qn_status qn_tokenizer_chat_encode(const qn_tokenizer *tokenizer, const qn_chat_message *messages,
+                                          size_t n_messages, bool add_generation_prompt, int32_t *tokens,
+                                          size_t capacity, size_t *n_tokens);
+QN_API const char *qn_tokenizer_chat_template(const qn_tokenizer *tokenizer);
 
 /* ---- sampler --------------------------------------------------------------------------------- */
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "text/utf8.h"
+
 enum { SHORT_PIECE = 48 }; /* up to here a plain scan for the best pair is faster than a heap */
 static const uint32_t NONE = UINT32_MAX;
 
@@ -33,12 +35,23 @@ static uint32_t table_size(size_t n)
     return slots;
 }
 
+qn_status qn_bpe_room_for_merges(qn_bpe *bpe, size_t n_merges)
+{
+    if (n_merges > MAX_ENTRIES) return qn_fail(QN_ERR_LIMIT, "vocabulary: %zu merges are too many", n_merges);
+    uint32_t n_slots = table_size(n_merges);
+    void *p;
+    QN_TRY(qn_alloc(bpe->a, n_slots, sizeof *bpe->merges, "merge table", &p));
+    qn_free(bpe->a, bpe->merges);
+    bpe->merges = p;
+    bpe->merge_mask = n_slots - 1;
+    return qn_ok();
+}
+
 static qn_status alloc_tables(qn_bpe *bpe, size_t n_tokens, size_t n_bytes, size_t n_merges)
 {
     if (n_tokens > MAX_ENTRIES) return qn_fail(QN_ERR_LIMIT, "vocabulary: %zu tokens are too many", n_tokens);
-    if (n_merges > MAX_ENTRIES) return qn_fail(QN_ERR_LIMIT, "vocabulary: %zu merges are too many", n_merges);
     if (n_bytes > UINT32_MAX) return qn_fail(QN_ERR_LIMIT, "vocabulary: %zu bytes of tokens are too many", n_bytes);
-    uint32_t n_words = table_size(n_tokens), n_slots = table_size(n_merges);
+    uint32_t n_words = table_size(n_tokens);
     void *p;
     QN_TRY(qn_alloc(bpe->a, n_bytes, 1, "token bytes", &p));
     bpe->bytes = p;
@@ -46,13 +59,14 @@ static qn_status alloc_tables(qn_bpe *bpe, size_t n_tokens, size_t n_bytes, size
     bpe->offset = p;
     QN_TRY(qn_alloc(bpe->a, n_words, sizeof *bpe->words, "token table", &p));
     bpe->words = p;
-    QN_TRY(qn_alloc(bpe->a, n_slots, sizeof *bpe->merges, "merge table", &p));
-    bpe->merges = p;
+    QN_TRY(qn_bpe_room_for_merges(bpe, n_merges));
     memset(bpe->words, 0xFF, n_words * sizeof *bpe->words);
     memset(bpe->byte_token, 0xFF, sizeof bpe->byte_token);
+    memset(bpe->fallback, 0xFF, sizeof bpe->fallback);
+    bpe->unk = -1;
+    bpe->whole_first = true;
     bpe->n_tokens = (uint32_t)n_tokens;
     bpe->word_mask = n_words - 1;
-    bpe->merge_mask = n_slots - 1;
     return qn_ok();
 }
 
@@ -133,11 +147,49 @@ static pair find_pair(const qn_bpe *bpe, int32_t left, int32_t right)
     return (pair){m->order == 0 ? NONE : m->order, m->result};
 }
 
-static void encode_short(const qn_bpe *bpe, const char *piece, size_t n, qn_token_sink *sink)
+/* The tokens of the bytes of a character that has none itself: all of them, or false. */
+static bool put_fallback(const qn_bpe *bpe, const char *bytes, size_t n_bytes, int32_t *ids, size_t *n)
 {
-    int32_t ids[SHORT_PIECE];
+    for (size_t i = 0; i < n_bytes; i++)
+        if (bpe->fallback[(uint8_t)bytes[i]] < 0) return false;
+    for (size_t i = 0; i < n_bytes; i++) ids[(*n)++] = bpe->fallback[(uint8_t)bytes[i]];
+    return true;
+}
+
+/* The tokens that a piece begins as, never more than bytes. */
+static qn_status first_tokens(const qn_bpe *bpe, const char *piece, size_t n_bytes, int32_t *ids, size_t *n)
+{
+    bool unknown = false; /* an unk that waits for its neighbours. As in Hugging Face's tokenizers, fallback bytes
+                             between two unknown characters go before the unk that both become. */
+    *n = 0;
+    for (size_t at = 0, length = 1; at < n_bytes; at += length) {
+        int32_t id;
+        if (bpe->by_char) {
+            int read = qn_utf8_read(piece + at, n_bytes - at, NULL);
+            length = read > 0 ? (size_t)read : 1;
+            id = qn_bpe_find(bpe, piece + at, length);
+        } else {
+            id = bpe->byte_token[(uint8_t)piece[at]];
+        }
+        if (id >= 0) {
+            if (unknown) ids[(*n)++] = bpe->unk;
+            unknown = false;
+            ids[(*n)++] = id;
+        } else if (!bpe->by_char || !put_fallback(bpe, piece + at, length, ids, n)) {
+            if (bpe->unk < 0)
+                return qn_fail(QN_ERR_FORMAT, "the vocabulary has no token for byte 0x%02X",
+                               (unsigned)(uint8_t)piece[at]);
+            if (unknown && !bpe->fuse_unk) ids[(*n)++] = bpe->unk;
+            unknown = true;
+        }
+    }
+    if (unknown) ids[(*n)++] = bpe->unk;
+    return qn_ok();
+}
+
+static void merge_short(const qn_bpe *bpe, int32_t *ids, size_t n, qn_token_sink *sink)
+{
     pair pairs[SHORT_PIECE]; /* pairs[i] joins ids[i] and ids[i + 1] */
-    for (size_t i = 0; i < n; i++) ids[i] = bpe->byte_token[(uint8_t)piece[i]];
     for (size_t i = 0; i + 1 < n; i++) pairs[i] = find_pair(bpe, ids[i], ids[i + 1]);
     for (;;) {
         size_t best = 0;
@@ -209,8 +261,8 @@ static void set_pair(const qn_bpe *bpe, node *nodes, heap *h, uint32_t at)
     if (left->pair.order != NONE) heap_push(h, (uint64_t)left->pair.order << 32 | at);
 }
 
-static qn_status encode_long(const qn_bpe *bpe, qn_bpe_scratch *scratch, const char *piece, size_t n,
-                             qn_token_sink *sink)
+static qn_status merge_long(const qn_bpe *bpe, qn_bpe_scratch *scratch, const int32_t *ids, size_t n,
+                            qn_token_sink *sink)
 {
     /* Each symbol pushes one entry at first, and each of at most n merges takes one out and pushes at most two. */
     QN_TRY(qn_grow(bpe->a, &scratch->nodes, &scratch->n_nodes, n, sizeof(node), "long piece"));
@@ -218,7 +270,7 @@ static qn_status encode_long(const qn_bpe *bpe, qn_bpe_scratch *scratch, const c
     node *nodes = scratch->nodes;
     heap h = {scratch->heap, 0};
     for (uint32_t i = 0; i < n; i++) {
-        nodes[i].id = bpe->byte_token[(uint8_t)piece[i]];
+        nodes[i].id = ids[i];
         nodes[i].prev = i == 0 ? NONE : i - 1;
         nodes[i].next = i + 1 < n ? i + 1 : NONE;
     }
@@ -243,21 +295,26 @@ static qn_status encode_long(const qn_bpe *bpe, qn_bpe_scratch *scratch, const c
 qn_status qn_bpe_encode(const qn_bpe *bpe, qn_bpe_scratch *scratch, const char *piece, size_t n_bytes,
                         qn_token_sink *sink)
 {
-    int32_t whole = qn_bpe_find(bpe, piece, n_bytes);
+    int32_t whole = bpe->whole_first ? qn_bpe_find(bpe, piece, n_bytes) : -1;
     if (whole >= 0) {
         qn_token_push(sink, whole);
         return qn_ok();
     }
-    for (size_t i = 0; i < n_bytes; i++)
-        if (bpe->byte_token[(uint8_t)piece[i]] < 0)
-            return qn_fail(QN_ERR_FORMAT, "the vocabulary has no token for byte 0x%02X", (unsigned)(uint8_t)piece[i]);
-    if (n_bytes > SHORT_PIECE) return encode_long(bpe, scratch, piece, n_bytes, sink);
-    encode_short(bpe, piece, n_bytes, sink);
+    int32_t few[SHORT_PIECE], *ids = few;
+    size_t n;
+    if (n_bytes > SHORT_PIECE) {
+        QN_TRY(qn_grow(bpe->a, &scratch->ids, &scratch->n_ids, n_bytes, sizeof *ids, "long piece"));
+        ids = scratch->ids;
+    }
+    QN_TRY(first_tokens(bpe, piece, n_bytes, ids, &n));
+    if (n > SHORT_PIECE) return merge_long(bpe, scratch, ids, n, sink);
+    merge_short(bpe, ids, n, sink);
     return qn_ok();
 }
 
 void qn_bpe_scratch_free(const qn_bpe *bpe, qn_bpe_scratch *scratch)
 {
+    qn_free(bpe->a, scratch->ids);
     qn_free(bpe->a, scratch->nodes);
     qn_free(bpe->a, scratch->heap);
     *scratch = (qn_bpe_scratch){0};

@@ -75,7 +75,14 @@ static bool contains(qn_gguf_string s, const char *text)
 qn_chat_kind qn_chat_detect(const qn_gguf *gguf, const qn_tokenizer *tokenizer)
 {
     qn_gguf_string s;
-    if (!qn_gguf_str(qn_gguf_find(gguf, "tokenizer.chat_template"), &s) || s.size == 0) return QN_CHAT_NONE;
+    if (!qn_gguf_str(qn_gguf_find(gguf, "tokenizer.chat_template"), &s)) return QN_CHAT_NONE;
+    return qn_chat_detect_text(s.data, s.size, tokenizer);
+}
+
+qn_chat_kind qn_chat_detect_text(const char *text, size_t n_bytes, const qn_tokenizer *tokenizer)
+{
+    qn_gguf_string s = {text, n_bytes};
+    if (n_bytes == 0) return QN_CHAT_NONE;
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         if (!contains(s, marks[i].text) || (marks[i].also && !contains(s, marks[i].also))) continue;
         if (marks[i].kind != QN_CHAT_LLAMA3) return marks[i].kind;

@@ -27,6 +27,9 @@ typedef enum qn_chat_kind {
  * when this version does not read the file's. */
 qn_chat_kind qn_chat_detect(const qn_gguf *gguf, const qn_tokenizer *tokenizer);
 
+/* The same for the text of a template. */
+qn_chat_kind qn_chat_detect_text(const char *text, size_t n_bytes, const qn_tokenizer *tokenizer);
+
 /* As qn_model_info.chat_template has it: "llama3", "" when there is none, or "unsupported: chatml". */
 const char *qn_chat_kind_name(qn_chat_kind kind);
 

@@ -1,8 +1,6 @@
 #include "text/pretokenize.h"
 
-/* Unicode's White_Space property. Spelled out because \s differs: PCRE2 adds U+180E, ECMAScript adds U+FEFF and
- * leaves out U+0085. Characters past U+00FF stand as themselves, since \x{...} and \u{...} are not common. */
-#define SPACE "\\t-\\r \\x85\\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+#define SPACE QN_PATTERN_SPACE
 #define OTHER "\\p{L}\\p{N}"
 
 /* Source: tokenizer.json of Llama 3, whose (?i:'s|'t|'re|'ve|'m|'ll|'d) is written out here; U+017F (long s) folds
@@ -17,4 +15,14 @@ const char *qn_pattern_llama3(void)
                        "|[" SPACE "]*[\\r\\n]+"
                        "|[" SPACE "]+(?![^" SPACE "])"
                        "|[" SPACE "]+";
+}
+
+/* Source: the pattern of GPT-2's encoder.py. */
+const char *qn_pattern_gpt2(void)
+{
+    return "'s|'t|'re|'ve|'m|'ll|'d"
+           "| ?\\p{L}+| ?\\p{N}+"
+           "| ?[^" SPACE OTHER "]+"
+           "|[" SPACE "]+(?![^" SPACE "])"
+           "|[" SPACE "]+";
 }

@@ -4,10 +4,14 @@
 
 #include <pcre2.h>
 
+/* Of patterns out of files, for one match. */
+enum { LIMIT_STEPS = 100000, LIMIT_STEPS_PER_BYTE = 64, LIMIT_HEAP_KIB = 1 << 20 };
+
 struct qn_pretokenizer {
     const qn_allocator *a;
     pcre2_general_context *memory;
     pcre2_code *code; /* read-only after compilation: PCRE2 lets threads share it */
+    bool limited;
 };
 
 struct qn_piece_scan {
@@ -17,6 +21,7 @@ struct qn_piece_scan {
     const char *text;
     size_t n_bytes, at;
     size_t match_start, match_end; /* a match found past `at`, returned after the uncovered text before it */
+    bool matched;                  /* the piece returned last is a match */
 };
 
 static void *pcre2_take(size_t size, void *user)
@@ -76,6 +81,18 @@ void qn_pretokenizer_close(qn_pretokenizer *pretokenizer)
     qn_free(pretokenizer->a, pretokenizer);
 }
 
+void qn_pretokenizer_limit(qn_pretokenizer *pretokenizer)
+{
+    pretokenizer->limited = true;
+}
+
+bool qn_pretokenizer_matches_empty(const qn_pretokenizer *pretokenizer)
+{
+    uint32_t may = 0;
+    (void)pcre2_pattern_info(pretokenizer->code, PCRE2_INFO_MATCHEMPTY, &may);
+    return may != 0;
+}
+
 qn_status qn_piece_scan_open(const qn_pretokenizer *pretokenizer, qn_piece_scan **scan)
 {
     *scan = NULL;
@@ -109,6 +126,12 @@ qn_status qn_piece_scan_start(qn_piece_scan *scan, const char *text, size_t n_by
     scan->text = text;
     scan->n_bytes = n_bytes;
     scan->at = scan->match_start = scan->match_end = 0;
+    scan->matched = false;
+    if (scan->pretokenizer->limited) {
+        uint64_t steps = LIMIT_STEPS + LIMIT_STEPS_PER_BYTE * (uint64_t)n_bytes;
+        pcre2_set_match_limit(scan->context, steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX);
+        pcre2_set_heap_limit(scan->context, LIMIT_HEAP_KIB);
+    }
     return qn_ok();
 }
 
@@ -136,7 +159,13 @@ qn_status qn_piece_scan_next(qn_piece_scan *scan, size_t *start, size_t *end)
     *start = *end = scan->at;
     if (scan->at == scan->n_bytes) return qn_ok();
     if (scan->match_end <= scan->at) QN_TRY(find(scan));
-    *end = scan->at < scan->match_start ? scan->match_start : scan->match_end;
+    scan->matched = scan->at == scan->match_start;
+    *end = scan->matched ? scan->match_end : scan->match_start;
     scan->at = *end;
     return qn_ok();
+}
+
+bool qn_piece_scan_matched(const qn_piece_scan *scan)
+{
+    return scan->matched;
 }

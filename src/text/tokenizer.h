@@ -1,4 +1,4 @@
-/* tokenizer.h - tokenizers read from GGUF metadata. The public calls are in quern.h. */
+/* tokenizer.h - tokenizers read from GGUF metadata and from files. The public calls are in quern.h. */
 #ifndef QN_TEXT_TOKENIZER_H
 #define QN_TEXT_TOKENIZER_H
 
@@ -10,7 +10,6 @@
  * not read (for example SentencePiece of Llama 2); QN_ERR_FORMAT damaged metadata. Copies what it needs: the
  * gguf may be closed afterwards. */
 qn_status qn_tokenizer_from_gguf(const qn_allocator *a, const qn_gguf *gguf, qn_tokenizer **tokenizer);
-void qn_tokenizer_close(qn_tokenizer *tokenizer);
 /* The id of a token by its text ("<|eot_id|>"), or -1. Looks among special tokens only. */
 int32_t qn_tokenizer_find_special(const qn_tokenizer *tokenizer, const char *text);
 /* "gpt2 / llama-bpe" */

@@ -13,4 +13,7 @@ int qn_utf8_read(const char *s, size_t n, uint32_t *code);
 /* Bytes at the start of s that are whole, well-formed sequences. */
 size_t qn_utf8_valid_prefix(const char *s, size_t n);
 
+/* Unicode's White_Space property. */
+bool qn_is_white_space(uint32_t code);
+
 #endif

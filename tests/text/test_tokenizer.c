@@ -674,9 +674,9 @@ static void bad_merges_are_refused(void **state)
         {"t h e", "entry 1 is not two texts of the byte alphabet"},
         {"\xFF h", "byte alphabet"},
         {"\xE4\xBD\xA0 h", "byte alphabet"},
-        {"zz h", "entry 1 needs the token 'zz'"},
-        {"t zz", "entry 1 needs the token 'zz'"},
-        {"h t", "entry 1 needs the token 'ht'"},
+        {"zz h", "entry 1: needs the token 'zz'"},
+        {"t zz", "entry 1: needs the token 'zz'"},
+        {"h t", "entry 1: needs the token 'ht'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         const char *merges[] = {"t h", bad[i].merge};
