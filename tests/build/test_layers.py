@@ -16,6 +16,7 @@ LAYERS = {
     # an op sees the graph only through the plan's types, and the device only as facts about it
     "ops": ["base", "format", "gpu/gpu.h", "gpu/shaders.h", "graph/plan.h"],
     "graph": ["base", "gpu", "format", "ops"],
+    "program": ["base", "format", "graph", "ops", "gpu"],
     "model": ["base", "format", "text", "graph"],
     "run": ["base", "gpu", "format", "text", "graph", "model"],
 }
