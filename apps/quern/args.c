@@ -124,6 +124,13 @@ static bool in_range(const qn_cli_option *o, double v)
     return (o->min == 0 && o->max == 0) || (v >= o->min && v <= o->max);
 }
 
+static const char *add_text(qn_cli_texts *texts, const char *text)
+{
+    if (texts->n == QN_CLI_MAX_LIST) return "is one too many";
+    texts->value[texts->n++] = text;
+    return NULL;
+}
+
 /* NULL, or what is wrong with the value. */
 static const char *set_value(const qn_cli_option *o, const char *text)
 {
@@ -161,6 +168,8 @@ static const char *set_value(const qn_cli_option *o, const char *text)
             if (!in_range(o, (double)list.value[i])) return "is out of range";
         *(qn_cli_list *)o->target = list;
         return NULL;
+    case QN_CLI_TEXTS:
+        return add_text(o->target, text);
     }
     return "has an unknown kind";
 }

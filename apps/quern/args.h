@@ -14,6 +14,7 @@ typedef enum qn_cli_kind {
     QN_CLI_FLOAT,    /* float                                                */
     QN_CLI_SIZE,     /* uint64_t: bytes, with a suffix K, M, G or T (1024s)  */
     QN_CLI_LIST,     /* qn_cli_list: numbers with commas                     */
+    QN_CLI_TEXTS,    /* qn_cli_texts: one more with each time it is given    */
 } qn_cli_kind;
 
 enum { QN_CLI_MAX_LIST = 16, QN_CLI_MAX_TABLES = 4 };
@@ -22,6 +23,11 @@ typedef struct qn_cli_list {
     uint32_t n;
     uint32_t value[QN_CLI_MAX_LIST];
 } qn_cli_list;
+
+typedef struct qn_cli_texts {
+    uint32_t n;
+    const char *value[QN_CLI_MAX_LIST];
+} qn_cli_texts;
 
 typedef struct qn_cli_option {
     const char *name; /* without the dashes; NULL ends a table            */

@@ -9,9 +9,9 @@
 enum { MAX_KERNELS = 64, PROFILE_STEPS = 16 };
 
 typedef struct bench_options {
-    const char *model;
+    qn_cli_lm_options model;
     qn_cli_list prompts, steps, depths;
-    uint32_t runs, chunk;
+    uint32_t runs;
     bool profile, json;
     qn_cli_bench_op op;
     qn_cli_engine engine;
@@ -38,8 +38,7 @@ typedef struct test {
 
 typedef struct bench {
     const bench_options *o;
-    qn_session *session;
-    uint32_t n_vocab;
+    qn_cli_lm *lm;
     int32_t *tokens; /* scratch list */
     uint32_t random;
     qn_profile profile;
@@ -48,15 +47,15 @@ typedef struct bench {
 static int32_t random_token(bench *b)
 {
     b->random = b->random * 1664525u + 1013904223u;
-    return (int32_t)((b->random >> 8) % b->n_vocab);
+    return (int32_t)((b->random >> 8) % b->lm->n_vocab);
 }
 
-/* Fills tokens[from..to) so that tokens[from] differs from what it was: the session keeps what is before it. */
+/* Fills tokens[from..to) so that tokens[from] differs from what it was: what is before it is kept. */
 static void new_tokens(bench *b, uint32_t from, uint32_t to)
 {
     int32_t old = b->tokens[from];
     for (uint32_t i = from; i < to; i++) b->tokens[i] = random_token(b);
-    if (b->tokens[from] == old) b->tokens[from] = (old + 1) % (int32_t)b->n_vocab;
+    if (b->tokens[from] == old) b->tokens[from] = (old + 1) % (int32_t)b->lm->n_vocab;
 }
 
 /* ---- profile --------------------------------------------------------------------------------- */
@@ -91,17 +90,18 @@ static int by_time(const void *a, const void *b)
 static qn_status finish(bench *b, test *t)
 {
     for (qn_step_state state = QN_STEP_PENDING; state != QN_STEP_READY;) {
-        QN_CLI_TRY(qn_cli_wait(b->session, &state));
-        if (t) add_kernels(t, qn_session_graph(b->session), b->profile);
+        QN_CLI_TRY(b->lm->source->wait(b->lm, &state));
+        qn_graph *graph;
+        for (uint32_t i = 0; t && (graph = b->lm->source->graph(b->lm, i)); i++) add_kernels(t, graph, b->profile);
     }
     return qn_cli_ok();
 }
 
-/* Brings the session to `depth` tokens (for pp at depth 0: to nothing that the prompt could share). */
+/* Brings the model to `depth` tokens (for pp at depth 0: to nothing that the prompt could share). */
 static qn_status go_to_depth(bench *b, uint32_t depth)
 {
     if (depth == 0) return qn_cli_ok();
-    QN_CLI_TRY(qn_session_set_tokens(b->session, b->tokens, depth, QN_LOGITS_LAST, NULL));
+    QN_CLI_TRY(b->lm->source->set_tokens(b->lm, b->tokens, depth, QN_LOGITS_LAST, NULL));
     return finish(b, NULL);
 }
 
@@ -112,7 +112,7 @@ static qn_status run_once(bench *b, const test *t, uint32_t steps, test *profile
         QN_CLI_TRY(go_to_depth(b, t->depth));
         new_tokens(b, t->depth, t->depth + t->prompt);
         double start = qn_cli_seconds();
-        QN_CLI_TRY(qn_session_set_tokens(b->session, b->tokens, t->depth + t->prompt, QN_LOGITS_LAST, NULL));
+        QN_CLI_TRY(b->lm->source->set_tokens(b->lm, b->tokens, t->depth + t->prompt, QN_LOGITS_LAST, NULL));
         QN_CLI_TRY(finish(b, profile));
         *seconds = qn_cli_seconds() - start;
         return qn_cli_ok();
@@ -120,7 +120,7 @@ static qn_status run_once(bench *b, const test *t, uint32_t steps, test *profile
     QN_CLI_TRY(go_to_depth(b, t->depth ? t->depth : 1)); /* a step needs something to follow */
     double start = qn_cli_seconds();
     for (uint32_t i = 0; i < steps; i++) {
-        QN_CLI_TRY(qn_session_append(b->session, random_token(b)));
+        QN_CLI_TRY(b->lm->source->append(b->lm, random_token(b)));
         QN_CLI_TRY(finish(b, profile));
     }
     *seconds = qn_cli_seconds() - start;
@@ -129,15 +129,21 @@ static qn_status run_once(bench *b, const test *t, uint32_t steps, test *profile
 
 /* ---- one test -------------------------------------------------------------------------------- */
 
+static qn_status set_profile(bench *b, qn_profile profile)
+{
+    qn_graph *graph;
+    for (uint32_t i = 0; (graph = b->lm->source->graph(b->lm, i)); i++) QN_CLI_TRY(qn_cli_profile(graph, profile));
+    return qn_cli_ok();
+}
+
 /* Runs the test's tokens once more, timed by the GPU. */
 static qn_status run_profiled(bench *b, test *t, uint32_t steps, qn_profile profile)
 {
-    qn_graph *graph = qn_session_graph(b->session);
     double seconds;
-    QN_CLI_TRY(qn_cli_profile(graph, profile));
     b->profile = profile;
-    qn_status s = run_once(b, t, steps, t, &seconds);
-    qn_status off = qn_cli_profile(graph, QN_PROFILE_OFF);
+    qn_status s = set_profile(b, profile);
+    if (s.code == QN_OK) s = run_once(b, t, steps, t, &seconds);
+    qn_status off = set_profile(b, QN_PROFILE_OFF);
     return s.code == QN_OK ? off : s;
 }
 
@@ -228,7 +234,7 @@ static json_t *test_json(const test *t)
     return o;
 }
 
-static void print_report(const bench_options *o, const qn_cli_model *m, const qn_session *session, json_t *tests)
+static void print_report(const bench_options *o, const qn_cli_lm *m, json_t *tests)
 {
     uint64_t peak;
     if (!o->json) {
@@ -241,8 +247,8 @@ static void print_report(const bench_options *o, const qn_cli_model *m, const qn
     json_object_set_new(object, "model", qn_cli_json_text(m->path, strlen(m->path)));
     json_object_set_new(object, "device", json_string(qn_engine_device(m->engine)->name));
     json_object_set_new(object, "driver", json_string(qn_engine_device(m->engine)->driver));
-    json_object_set_new(object, "ctx", qn_cli_json_u64(qn_session_ctx(session)));
-    json_object_set_new(object, "chunk", qn_cli_json_u64(qn_session_chunk(session)));
+    json_object_set_new(object, "ctx", m->ctx ? qn_cli_json_u64(m->ctx) : json_null());
+    json_object_set_new(object, "chunk", qn_cli_json_u64(m->chunk));
     json_object_set_new(object, "load_seconds", qn_cli_json_real(m->load_seconds));
     json_object_set_new(object, "gpu_bytes", qn_cli_json_u64(qn_engine_gpu_bytes(m->engine, &peak)));
     json_object_set_new(object, "gpu_peak_bytes", qn_cli_json_u64(peak));
@@ -278,43 +284,35 @@ static qn_status run_list(bench *b, const qn_cli_list *list, bool prompt, json_t
     return qn_cli_ok();
 }
 
-static qn_status bench_model(const bench_options *o, qn_cli_model *m)
+static qn_status bench_model(bench_options *o, qn_cli_lm *m)
 {
-    QN_CLI_TRY(qn_cli_open_model(&o->engine, o->model, true, m));
     uint32_t most = largest(&o->prompts) > largest(&o->steps) ? largest(&o->prompts) : largest(&o->steps);
     uint64_t ctx = (uint64_t)largest(&o->depths) + most + 1;
     if (ctx > INT32_MAX) return qn_cli_fail(QN_ERR_ARGUMENT, "depth and sizes together are too large");
-    const qn_session_options options = {.ctx = (uint32_t)ctx, .chunk = o->chunk};
-    bench b = {.o = o, .n_vocab = m->info->n_vocab, .random = 1};
-    QN_CLI_TRY(qn_session_open(m->model, &options, &b.session));
+    o->model.ctx = (uint32_t)ctx;
+    QN_CLI_TRY(qn_cli_open_lm(&o->engine, &o->model, m));
+    bench b = {.o = o, .lm = m, .random = 1};
     b.tokens = qn_cli_alloc((size_t)ctx + 1, sizeof *b.tokens);
     json_t *tests = json_array();
     if (!o->json) {
         char text[32];
         printf("%s on %s, loaded in %.2f s (%s), chunks of %" PRIu32 "\n", m->path, qn_engine_device(m->engine)->name,
-               m->load_seconds, qn_cli_bytes(m->info->file_bytes, text), qn_session_chunk(b.session));
+               m->load_seconds, qn_cli_bytes(m->file_bytes, text), m->chunk);
         printf("%-14s %10s\n", "test", "tok/s median");
     }
     qn_status s = run_list(&b, &o->prompts, true, tests);
     if (s.code == QN_OK) s = run_list(&b, &o->steps, false, tests);
-    if (s.code == QN_OK) print_report(o, m, b.session, tests);
+    if (s.code == QN_OK) print_report(o, m, tests);
     json_decref(tests);
     free(b.tokens);
-    qn_session_close(b.session);
     return s;
 }
 
-enum { MODEL_OPTIONS = 8, OP_OPTIONS = 6 };
+enum { TEST_OPTIONS = 7, OP_OPTIONS = 6 };
 
-static void model_table(bench_options *o, qn_cli_option table[MODEL_OPTIONS])
+static void test_table(bench_options *o, qn_cli_option table[TEST_OPTIONS])
 {
-    const qn_cli_option options[MODEL_OPTIONS] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = QN_CLI_TEXT,
-         .argument = "FILE",
-         .target = &o->model,
-         .help = "GGUF file (default: the built-in model)"},
+    const qn_cli_option options[TEST_OPTIONS] = {
         {.name = "prompt",
          .letter = 'p',
          .kind = QN_CLI_LIST,
@@ -343,7 +341,7 @@ static void model_table(bench_options *o, qn_cli_option table[MODEL_OPTIONS])
         {.name = "chunk",
          .kind = QN_CLI_U32,
          .argument = "N",
-         .target = &o->chunk,
+         .target = &o->model.chunk,
          .help = "tokens of one prompt step (default: chosen for the device)"},
         {.name = "profile",
          .kind = QN_CLI_FLAG,
@@ -388,10 +386,14 @@ static void op_table(bench_options *o, qn_cli_option table[OP_OPTIONS])
 
 static bool parse(int argc, char **argv, bench_options *o, int *code)
 {
-    *o = (bench_options){
-        .prompts = {1, {512}}, .steps = {1, {128}}, .depths = {1, {0}}, .op = {.scales = "f16", .runs = 30}};
-    qn_cli_option model[MODEL_OPTIONS], op[OP_OPTIONS], engine[QN_CLI_ENGINE_OPTIONS];
-    model_table(o, model);
+    *o = (bench_options){.model = {.no_tokenizer = true},
+                         .prompts = {1, {512}},
+                         .steps = {1, {128}},
+                         .depths = {1, {0}},
+                         .op = {.scales = "f16", .runs = 30}};
+    qn_cli_option model[QN_CLI_LM_OPTIONS], tests[TEST_OPTIONS], op[OP_OPTIONS], engine[QN_CLI_ENGINE_OPTIONS];
+    qn_cli_lm_table(&o->model, model);
+    test_table(o, tests);
     op_table(o, op);
     qn_cli_engine_table(&o->engine, engine);
     const qn_cli_usage usage = {
@@ -402,7 +404,7 @@ static bool parse(int argc, char **argv, bench_options *o, int *code)
                  "sampling; median and range of the runs. With --op: the time of one operation on weights that are\n"
                  "not in any cache, from GPU timestamps where there are any (median_us), and from start to end of an\n"
                  "execution of all copies (wall_us).",
-        .tables = {model, op, engine},
+        .tables = {model, tests, op, engine},
     };
     qn_cli_rest rest;
     if (!qn_cli_parse(&usage, argc, argv, &rest, code)) return false;
@@ -420,8 +422,8 @@ int qn_cli_bench(int argc, char **argv)
     int code;
     if (!parse(argc, argv, &o, &code)) return code;
     if (o.op.op) return qn_cli_exit("bench", qn_cli_run_bench_op(&o.op, &o.engine));
-    qn_cli_model m = {.engine = NULL};
+    qn_cli_lm m = {.engine = NULL};
     qn_status s = bench_model(&o, &m);
-    qn_cli_close_model(&m);
+    qn_cli_close_lm(&m);
     return qn_cli_exit("bench", s);
 }

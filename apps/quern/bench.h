@@ -2,7 +2,7 @@
 #ifndef QN_APP_BENCH_H
 #define QN_APP_BENCH_H
 
-#include "common.h"
+#include "lm.h"
 
 typedef struct qn_cli_bench_op {
     const char *op, *shape, *scales;

@@ -59,16 +59,33 @@ static qn_status read_expect(const json_t *object, bool *reject, const char *whe
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
-static qn_status read_dtype(const json_t *object, qn_case_dtype *dtype, const char *where)
+static const struct {
+    const char *name;
+    size_t bytes;
+} dtypes[] = {
+    [QN_CASE_F32] = {"f32", 4}, [QN_CASE_I32] = {"i32", 4},   [QN_CASE_U8] = {"u8", 1},  [QN_CASE_I8] = {"i8", 1},
+    [QN_CASE_I64] = {"i64", 8}, [QN_CASE_BOOL] = {"bool", 1}, [QN_CASE_F64] = {"f64", 8}};
+
+const char *qn_case_dtype_name(qn_case_dtype dtype)
 {
-    static const char *const names[] = {"f32", "i32", "u8"};
+    return dtypes[dtype].name;
+}
+
+size_t qn_case_dtype_bytes(qn_case_dtype dtype)
+{
+    return dtypes[dtype].bytes;
+}
+
+/* One of the types up to `last`. */
+static qn_status read_dtype(const json_t *object, qn_case_dtype last, qn_case_dtype *dtype, const char *where)
+{
     const char *text = json_string_value(json_object_get(object, "dtype"));
-    for (size_t i = 0; text && i < 3; i++)
-        if (strcmp(text, names[i]) == 0) {
-            *dtype = (qn_case_dtype)(i + 1);
+    for (int i = QN_CASE_F32; text && i <= (int)last; i++)
+        if (strcmp(text, dtypes[i].name) == 0) {
+            *dtype = (qn_case_dtype)i;
             return qn_cli_ok();
         }
-    return bad("%s: \"dtype\" is none of f32, i32, u8%s", where, "");
+    return bad("%s: \"dtype\" %s is not supported here", where, text ? text : "(missing)");
 }
 
 /* Reads exactly `bytes` bytes: a shorter or longer file is an error. */
@@ -89,17 +106,17 @@ static qn_status read_data(const char *path, size_t bytes, void **data)
     return s;
 }
 
-static qn_status read_array(const char *folder, const json_t *object, const char *list, qn_case_array *a)
+/* Shape, type (one up to `last`) and data of an array that has its name. */
+static qn_status read_contents(const char *folder, const json_t *object, qn_case_dtype last, const char *where,
+                               qn_case_array *a)
 {
-    char where[2 * QN_CASE_NAME], file[QN_CASE_NAME], path[4096];
-    QN_CLI_TRY(read_name(object, "name", a->name, list));
-    snprintf(where, sizeof where, "%s: %s", list, a->name);
-    QN_CLI_TRY(read_dtype(object, &a->dtype, where));
+    char file[QN_CASE_NAME], path[4096];
+    QN_CLI_TRY(read_dtype(object, last, &a->dtype, where));
     QN_CLI_TRY(read_shape(json_object_get(object, "shape"), &a->shape, where));
     QN_CLI_TRY(read_name(object, "file", file, where));
-    size_t width = a->dtype == QN_CASE_U8 ? 1 : 4, count = 1;
+    size_t width = qn_case_dtype_bytes(a->dtype), count = 1;
     for (uint32_t i = 0; i < a->shape.rank; i++) {
-        if (a->shape.dim[i] && count > LONG_MAX / 4 / a->shape.dim[i])
+        if (a->shape.dim[i] && count > LONG_MAX / 8 / a->shape.dim[i])
             return bad("%s: the shape has too many elements%s", where, "");
         count *= a->shape.dim[i];
     }
@@ -107,6 +124,14 @@ static qn_status read_array(const char *folder, const json_t *object, const char
     if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, file) >= sizeof path)
         return bad("%s: the path of %s is too long", where, file);
     return qn_cli_in(read_data(path, count * width, &a->data), "%s", where);
+}
+
+static qn_status read_array(const char *folder, const json_t *object, const char *list, qn_case_array *a)
+{
+    char where[2 * QN_CASE_NAME];
+    QN_CLI_TRY(read_name(object, "name", a->name, list));
+    snprintf(where, sizeof where, "%s: %s", list, a->name);
+    return read_contents(folder, object, QN_CASE_U8, where, a);
 }
 
 static qn_status read_arrays(const char *folder, const json_t *object, const char *key, qn_case_arrays *arrays)
@@ -200,7 +225,8 @@ static qn_status read_tolerance(const json_t *root, qn_case *c)
     const char *rule = json_string_value(json_object_get(t, "rule"));
     if (!json_is_number(abs) || !json_is_number(rel) || json_number_value(abs) < 0 || json_number_value(rel) < 0)
         return bad("\"%s\" has no numbers abs and rel of at least 0%s", "tolerance", "");
-    if (rule && strcmp(rule, "abs or rel") != 0) return bad("tolerance: the rule \"%s\" is not known%s", rule, "");
+    if (rule && strcmp(rule, "abs or rel") != 0 && strcmp(rule, "bit-exact") != 0)
+        return bad("tolerance: the rule \"%s\" is not known%s", rule, "");
     c->abs_tolerance = json_number_value(abs);
     c->rel_tolerance = json_number_value(rel);
     return qn_cli_ok();
@@ -232,7 +258,78 @@ static qn_status read_case(const char *folder, const json_t *root, qn_case *c)
     return qn_cli_ok();
 }
 
-qn_status qn_case_load(const char *folder, qn_case *c)
+/* ---- the case of a program ------------------------------------------------------------------- */
+
+static qn_status read_program_arrays(const char *folder, const json_t *object, const char *key, qn_case_arrays *arrays)
+{
+    const json_t *list = json_object_get(object, key);
+    if (!json_is_array(list)) return bad("\"%s\" is missing or no list%s", key, "");
+    size_t n = json_array_size(list);
+    arrays->items = qn_cli_alloc(n, sizeof *arrays->items);
+    while (arrays->n < n) {
+        const json_t *item = json_array_get(list, arrays->n);
+        qn_case_array *a = &arrays->items[arrays->n];
+        snprintf(a->name, sizeof a->name, "%s%zu", strcmp(key, "inputs") == 0 ? "in" : "out", arrays->n);
+        arrays->n++;
+        a->ignored = json_is_false(json_object_get(item, "compare"));
+        if (!a->ignored) QN_CLI_TRY(read_contents(folder, item, QN_CASE_F64, a->name, a));
+    }
+    return qn_cli_ok();
+}
+
+static qn_status read_program_calls(const char *folder, const json_t *list, bool reject, qn_case_call **calls,
+                                    size_t *n_calls)
+{
+    size_t n = json_array_size(list);
+    *calls = qn_cli_alloc(n, sizeof **calls);
+    while (*n_calls < n) {
+        size_t i = (*n_calls)++;
+        const json_t *item = json_array_get(list, i);
+        (*calls)[i].reject = reject;
+        QN_CLI_TRY(qn_cli_in(read_program_arrays(folder, item, "inputs", &(*calls)[i].inputs), "call %zu", i));
+        if (!reject)
+            QN_CLI_TRY(qn_cli_in(read_program_arrays(folder, item, "outputs", &(*calls)[i].outputs), "call %zu", i));
+    }
+    return qn_cli_ok();
+}
+
+static qn_status read_data_files(const char *folder, const json_t *list, qn_case *c)
+{
+    size_t n = json_array_size(list);
+    c->data_files = qn_cli_alloc(n, sizeof *c->data_files);
+    for (; c->n_data_files < n; c->n_data_files++) {
+        const char *name = json_string_value(json_array_get(list, c->n_data_files));
+        if (!name || strchr(name, '/')) return bad("\"data_files\" are no names of files%s%s", "", "");
+        size_t size = strlen(folder) + strlen(name) + 2;
+        c->data_files[c->n_data_files] = qn_cli_alloc(size, 1);
+        snprintf(c->data_files[c->n_data_files], size, "%s/%s", folder, name);
+    }
+    return qn_cli_ok();
+}
+
+static qn_status read_program_case(const char *folder, json_t *root, qn_case *c)
+{
+    if (!json_is_object(root)) return bad("%s%s", "it is no object", "");
+    QN_CLI_TRY(read_data_files(folder, json_object_get(root, "data_files"), c));
+    QN_CLI_TRY(read_tolerance(root, c));
+    if (json_object_get(root, "expect")) QN_CLI_TRY(read_expect(root, &c->reject, "the case"));
+    if (c->reject) return qn_cli_ok(); /* nothing is computed */
+    const json_t *calls = json_object_get(root, "calls");
+    json_t *one = NULL; /* without calls, the case itself is the only one */
+    if (!calls) calls = one = json_pack("[O]", root);
+    qn_status s = json_is_array(calls) && json_array_size(calls)
+                      ? read_program_calls(folder, calls, false, &c->calls, &c->n_calls)
+                      : bad("there are no calls%s%s", "", "");
+    json_decref(one);
+    QN_CLI_TRY(s);
+    return qn_cli_in(
+        read_program_calls(folder, json_object_get(root, "error_calls"), true, &c->error_calls, &c->n_error_calls),
+        "error_calls");
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+static qn_status open_case(const char *folder, qn_case *c)
 {
     *c = (qn_case){.root = NULL};
     char path[4096];
@@ -242,7 +339,30 @@ qn_status qn_case_load(const char *folder, qn_case *c)
     json_error_t error;
     c->root = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
     if (!c->root) return qn_cli_fail(QN_ERR_FORMAT, "case.json: line %d: %s", error.line, error.text);
+    return qn_cli_ok();
+}
+
+qn_status qn_case_load(const char *folder, qn_case *c)
+{
+    QN_CLI_TRY(open_case(folder, c));
     return qn_cli_in(read_case(folder, c->root, c), "case.json");
+}
+
+qn_status qn_case_load_program(const char *folder, qn_case *c)
+{
+    QN_CLI_TRY(open_case(folder, c));
+    return qn_cli_in(read_program_case(folder, c->root, c), "case.json");
+}
+
+static void free_calls(qn_case_call *calls, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free_arrays(&calls[i].inputs);
+        free_arrays(&calls[i].outputs);
+        free_arrays(&calls[i].states_after);
+        free(calls[i].integers);
+    }
+    free(calls);
 }
 
 void qn_case_free(qn_case *c)
@@ -250,13 +370,10 @@ void qn_case_free(qn_case *c)
     free_arrays(&c->weights);
     free_arrays(&c->states);
     free_arrays(&c->max_shapes);
-    for (size_t i = 0; i < c->n_calls; i++) {
-        free_arrays(&c->calls[i].inputs);
-        free_arrays(&c->calls[i].outputs);
-        free_arrays(&c->calls[i].states_after);
-        free(c->calls[i].integers);
-    }
-    free(c->calls);
+    free_calls(c->calls, c->n_calls);
+    free_calls(c->error_calls, c->n_error_calls);
+    for (size_t i = 0; i < c->n_data_files; i++) free(c->data_files[i]);
+    free(c->data_files);
     json_decref(c->root);
     *c = (qn_case){.root = NULL};
 }

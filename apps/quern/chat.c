@@ -7,9 +7,10 @@
 #include <string.h>
 
 typedef struct chat_options {
-    const char *model, *system;
-    uint32_t n, ctx;
+    const char *system;
+    uint32_t n;
     bool stats, json;
+    qn_cli_lm_options model;
     qn_cli_sampling sampling;
     qn_cli_engine engine;
 } chat_options;
@@ -24,12 +25,6 @@ typedef struct conversation {
 static bool parse(int argc, char **argv, chat_options *o, int *code)
 {
     const qn_cli_option own[] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = QN_CLI_TEXT,
-         .argument = "FILE",
-         .target = &o->model,
-         .help = "GGUF file with a chat template (the built-in model has none)"},
         {.name = "system",
          .letter = 's',
          .kind = QN_CLI_TEXT,
@@ -46,7 +41,7 @@ static bool parse(int argc, char **argv, chat_options *o, int *code)
          .letter = 'c',
          .kind = QN_CLI_U32,
          .argument = "N",
-         .target = &o->ctx,
+         .target = &o->model.ctx,
          .help = "context in tokens (default: the model's own up to 4096,\nand what fits in --gpu-memory)"},
         {.name = "stats",
          .kind = QN_CLI_FLAG,
@@ -56,7 +51,8 @@ static bool parse(int argc, char **argv, chat_options *o, int *code)
         {.name = NULL},
     };
     *o = (chat_options){.n = 0};
-    qn_cli_option sampling[QN_CLI_SAMPLING_OPTIONS], engine[QN_CLI_ENGINE_OPTIONS];
+    qn_cli_option model[QN_CLI_LM_OPTIONS], sampling[QN_CLI_SAMPLING_OPTIONS], engine[QN_CLI_ENGINE_OPTIONS];
+    qn_cli_lm_table(&o->model, model);
     qn_cli_sampling_table(&o->sampling, sampling);
     qn_cli_engine_table(&o->engine, engine);
     const qn_cli_usage usage = {
@@ -66,8 +62,9 @@ static bool parse(int argc, char **argv, chat_options *o, int *code)
             "Reads a line from standard input, answers on standard output, and so on. The line is read as the\n"
             "terminal gives it (for history and cursor keys run it under rlwrap). Commands: /help, /clear, /exit.\n"
             "Ctrl-C stops an answer; Ctrl-C or Ctrl-D at the prompt ends the program.\n"
-            "The file's own template is used; this version knows that of Llama 3.",
-        .tables = {own, sampling, engine},
+            "The template of the model (or of the folder that --tokenizer lies in) is used; this version knows that\n"
+            "of Llama 3; the built-in model has none.",
+        .tables = {model, own, sampling, engine},
     };
     qn_cli_rest rest;
     return qn_cli_parse(&usage, argc, argv, &rest, code);
@@ -99,14 +96,15 @@ static void clear(conversation *c, const char *system)
 }
 
 /* The first n messages as tokens; the caller frees them. */
-static qn_status render(const qn_model *model, const conversation *c, size_t n, bool prompt, int32_t **tokens,
+static qn_status render(const qn_cli_lm *lm, const conversation *c, size_t n, bool prompt, int32_t **tokens,
                         size_t *n_tokens)
 {
     size_t capacity = 64;
     for (size_t i = 0; i < n; i++) capacity += strlen(c->messages[i].content) + 64;
     *tokens = qn_cli_alloc(capacity, sizeof **tokens);
     *n_tokens = 0;
-    qn_status s = qn_chat_encode(model, c->messages, n, prompt, *tokens, capacity, n_tokens);
+    qn_status s = lm->own ? qn_tokenizer_chat_encode(lm->own, c->messages, n, prompt, *tokens, capacity, n_tokens)
+                          : qn_chat_encode(lm->model, c->messages, n, prompt, *tokens, capacity, n_tokens);
     if (s.code == QN_OK) return s;
     free(*tokens);
     *tokens = NULL;
@@ -116,13 +114,13 @@ static qn_status render(const qn_model *model, const conversation *c, size_t n, 
 /* The tokens of the next prompt. An answer read back as text may split into other tokens than the model wrote, so
  * what is held stays, and only what the template puts behind the last answer is added: its closing token, and the
  * new message. */
-static qn_status next_tokens(const qn_model *model, const conversation *c, int32_t **tokens, size_t *n)
+static qn_status next_tokens(const qn_cli_lm *lm, const conversation *c, int32_t **tokens, size_t *n)
 {
-    QN_CLI_TRY(render(model, c, c->n, true, tokens, n));
+    QN_CLI_TRY(render(lm, c, c->n, true, tokens, n));
     if (c->n_held == 0) return qn_cli_ok();
     int32_t *before;
     size_t n_before;
-    qn_status s = render(model, c, c->n - 1, false, &before, &n_before);
+    qn_status s = render(lm, c, c->n - 1, false, &before, &n_before);
     if (s.code != QN_OK) {
         free(*tokens);
         *tokens = NULL;
@@ -165,19 +163,18 @@ static void keep_answer(conversation *c, const qn_cli_generation *g, const int32
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
-static qn_status turn(const chat_options *o, const qn_cli_model *m, conversation *c, qn_cli_generation *g,
-                      const char *line, size_t size)
+static qn_status turn(const chat_options *o, conversation *c, qn_cli_generation *g, const char *line, size_t size)
 {
     add_message(c, "user", line, size);
     int32_t *tokens = NULL;
     size_t n = 0;
-    qn_status s = next_tokens(m->model, c, &tokens, &n);
+    qn_status s = next_tokens(g->lm, c, &tokens, &n);
     g->at_line_start = true;
     qn_cli_arm_interrupt();
     if (s.code == QN_OK) s = qn_cli_generate(g, tokens, n);
     if (s.code == QN_ERR_CONTEXT) {
         fprintf(stderr, "quern chat: no room: the conversation has %zu tokens, the context %u; /clear starts anew\n", n,
-                qn_session_ctx(g->session));
+                g->lm->ctx);
         drop_messages(c, c->n - 1);
         free(tokens);
         return qn_cli_ok();
@@ -187,7 +184,7 @@ static qn_status turn(const chat_options *o, const qn_cli_model *m, conversation
         if (!g->at_line_start) putchar('\n');
         fflush(stdout);
         if (g->stop == QN_CLI_STOP_CONTEXT) fprintf(stderr, "quern chat: the context is full; /clear starts anew\n");
-        if (o->stats || o->json) qn_cli_print_stats(g, m, &o->sampling, o->json);
+        if (o->stats || o->json) qn_cli_print_stats(g, &o->sampling, o->json);
     }
     free(tokens);
     return s;
@@ -227,8 +224,7 @@ static bool command(const char *line, conversation *c, const char *system)
     return true;
 }
 
-static qn_status talk(const chat_options *o, const qn_cli_model *m, conversation *c, qn_cli_generation *g,
-                      bool *interrupted)
+static qn_status talk(const chat_options *o, conversation *c, qn_cli_generation *g, bool *interrupted)
 {
     bool terminal = qn_cli_is_terminal(stdin);
     qn_status s = qn_cli_ok();
@@ -239,7 +235,7 @@ static qn_status talk(const chat_options *o, const qn_cli_model *m, conversation
         char *line = read_line(&size);
         *interrupted = qn_cli_interrupted();
         bool over = !line || *interrupted || strcmp(line, "/exit") == 0;
-        if (!over && size && !command(line, c, o->system)) s = turn(o, m, c, g, line, size);
+        if (!over && size && !command(line, c, o->system)) s = turn(o, c, g, line, size);
         free(line);
         if (over) break;
     }
@@ -248,40 +244,35 @@ static qn_status talk(const chat_options *o, const qn_cli_model *m, conversation
 }
 
 /* Refuses a model without a usable template before the first line is read. */
-static qn_status probe_template(const qn_cli_model *m)
+static qn_status probe_template(const qn_cli_lm *lm)
 {
-    const char *why = NULL;
-    if (!qn_model_tokenizer(m->model, &why))
-        return qn_cli_fail(QN_ERR_UNSUPPORTED, "%s has no tokenizer that this version reads: %s", m->path,
-                           why ? why : "");
+    const qn_tokenizer *t;
+    QN_CLI_TRY(qn_cli_lm_tokenizer(lm, "", &t));
     const qn_chat_message hello = {"user", "hello"};
     const conversation c = {.messages = (qn_chat_message *)(uintptr_t)&hello, .n = 1};
     int32_t *tokens;
     size_t n;
-    qn_status s = render(m->model, &c, 1, true, &tokens, &n);
+    qn_status s = render(lm, &c, 1, true, &tokens, &n);
     if (s.code == QN_OK) free(tokens);
-    return qn_cli_in(s, "%s", m->path);
+    return qn_cli_in(s, "%s", lm->path);
 }
 
-static qn_status chat(chat_options *o, qn_cli_model *m, bool *interrupted)
+static qn_status chat(chat_options *o, qn_cli_lm *lm, bool *interrupted)
 {
-    QN_CLI_TRY(qn_cli_open_model(&o->engine, o->model, false, m));
-    QN_CLI_TRY(probe_template(m));
-    qn_cli_generation g = {.n_vocab = m->info->n_vocab, .n_max = o->n, .tokenizer = qn_model_tokenizer(m->model, NULL)};
+    QN_CLI_TRY(qn_cli_open_lm(&o->engine, &o->model, lm));
+    QN_CLI_TRY(probe_template(lm));
+    qn_cli_generation g = {.lm = lm, .n_max = o->n, .tokenizer = lm->tokenizer};
     conversation c = {.messages = NULL};
-    const qn_session_options session = {.ctx = o->ctx};
-    qn_status s = qn_session_open(m->model, &session, &g.session);
-    if (s.code == QN_OK) s = qn_cli_open_sampler(&o->sampling, g.n_vocab, &g.sampler);
+    qn_status s = qn_cli_open_sampler(&o->sampling, lm->n_vocab, &g.sampler);
     if (s.code == QN_OK) {
         clear(&c, o->system);
-        s = talk(o, m, &c, &g, interrupted);
+        s = talk(o, &c, &g, interrupted);
     }
     drop_messages(&c, 0);
     free(c.messages);
     free(c.held);
     qn_cli_end_generation(&g);
     qn_sampler_close(g.sampler);
-    if (g.session) qn_session_close(g.session);
     return s;
 }
 
@@ -290,11 +281,11 @@ int qn_cli_chat(int argc, char **argv)
     chat_options o;
     int code;
     if (!parse(argc, argv, &o, &code)) return code;
-    qn_cli_model m = {.engine = NULL};
+    qn_cli_lm lm = {.engine = NULL};
     bool interrupted = false;
     qn_cli_arm_interrupt();
-    qn_status s = chat(&o, &m, &interrupted);
-    qn_cli_close_model(&m);
+    qn_status s = chat(&o, &lm, &interrupted);
+    qn_cli_close_lm(&lm);
     if (interrupted || (s.code != QN_OK && qn_cli_interrupted())) return 130;
     return qn_cli_exit("chat", s);
 }

@@ -1,36 +1,12 @@
 /* check.c - `quern check`: runs case folders and compares what comes out with what they expect. */
-#include "case.h"
+#include "check.h"
+
 #include "commands.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_KERNELS = 16 };
-
-typedef struct check_options {
-    const char *out;
-    bool json;
-    qn_cli_engine engine;
-} check_options;
-
-/* One case on its way through. */
-typedef struct check {
-    const check_options *options;
-    qn_engine *engine;
-    char name[256]; /* the folder's own name */
-    qn_case c;
-    qn_case_graph g;
-    qn_case_result result;
-    const char *kernels[MAX_KERNELS]; /* rows that were dispatched, each once */
-    size_t n_kernels;
-    bool route_used;
-    char note[QN_STATUS_TEXT];    /* how a case that must be refused was refused */
-    float *before[QN_CASE_SLOTS]; /* states after the call before this one, as far as they were read */
-    bool states_skipped;
-    bool contradicts; /* a refused call's states_after differ from the states before it */
-} check;
 
 /* ---- running --------------------------------------------------------------------------------- */
 
@@ -75,10 +51,10 @@ static qn_status set_call(check *k, const qn_case_call *call, bool *mistake)
     return qn_cli_ok();
 }
 
-static void collect_kernels(check *k)
+void qn_check_kernels(check *k, const qn_graph *graph)
 {
-    for (size_t i = 0; i < qn_graph_n_dispatches(k->g.graph); i++) {
-        const char *kernel = qn_graph_dispatch(k->g.graph, i).kernel;
+    for (size_t i = 0; i < qn_graph_n_dispatches(graph); i++) {
+        const char *kernel = qn_graph_dispatch(graph, i).kernel;
         const char *route = k->options->engine.route;
         size_t at = 0;
         while (at < k->n_kernels && strcmp(k->kernels[at], kernel) != 0) at++;
@@ -87,17 +63,15 @@ static void collect_kernels(check *k)
     }
 }
 
-/* Writes an array as DIR/<case>/c<call>.<name><suffix>.bin (f32, as the case files are). */
-static qn_status write_array(const check *k, size_t call, const char *name, const char *suffix, const void *data,
-                             size_t count)
+qn_status qn_check_write(const check *k, size_t call, const char *name, const void *data, size_t bytes)
 {
     char path[4096];
     if (!k->options->out) return qn_cli_ok();
-    int n = snprintf(path, sizeof path, "%s/%s/c%zu.%s%s.bin", k->options->out, k->name, call, name, suffix);
+    int n = snprintf(path, sizeof path, "%s/%s/c%zu.%s.bin", k->options->out, k->name, call, name);
     if (n < 0 || (size_t)n >= sizeof path) return qn_cli_fail(QN_ERR_ARGUMENT, "--out: the path is too long");
     FILE *f = fopen(path, "wb");
     if (!f) return qn_cli_fail(QN_ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    bool written = fwrite(data, sizeof(float), count, f) == count;
+    bool written = fwrite(data, 1, bytes, f) == bytes;
     if (fclose(f) != 0) written = false;
     return written ? qn_cli_ok() : qn_cli_fail(QN_ERR_IO, "cannot write %s", path);
 }
@@ -116,7 +90,7 @@ static qn_status check_outputs(check *k, const qn_case_call *call, size_t index)
         if (strcmp(qn_cli_shape(&live, a), qn_cli_shape(&expected->shape, b)) != 0)
             return qn_cli_fail(QN_ERR_INTERNAL, "output %s has the shape %s, expected is %s", expected->name, a, b);
         qn_case_compare(&k->c, expected, got, index, &k->result);
-        QN_CLI_TRY(write_array(k, index, expected->name, "", got, expected->count));
+        QN_CLI_TRY(qn_check_write(k, index, expected->name, got, expected->count * sizeof *got));
     }
     return qn_cli_ok();
 }
@@ -156,7 +130,9 @@ static qn_status check_state(check *k, const qn_case_array *expected, size_t ind
     float *data = qn_cli_alloc(expected->count, sizeof *data);
     qn_status s = qn_graph_read_state(k->g.graph, k->g.states.values[slot], data);
     if (s.code == QN_OK) s = compare_state(k, expected, data, k->before[slot], index);
-    qn_status written = write_array(k, index, expected->name, ".after", data, expected->count);
+    char after[QN_CASE_NAME + 8];
+    snprintf(after, sizeof after, "%s.after", expected->name);
+    qn_status written = qn_check_write(k, index, after, data, expected->count * sizeof *data);
     free(k->before[slot]);
     k->before[slot] = data;
     return s.code == QN_OK ? written : s;
@@ -170,7 +146,7 @@ static qn_status check_states(check *k, const qn_case_call *call, size_t index)
 #endif
 
 /* A refusal says what is wrong with the values; a device that fails, or memory that runs out, is none. */
-static bool is_refusal(const qn_status *s)
+bool qn_check_refusal(const qn_status *s)
 {
     return s->text[0] && (s->code == QN_ERR_ARGUMENT || s->code == QN_ERR_UNSUPPORTED || s->code == QN_ERR_LIMIT ||
                           s->code == QN_ERR_CONTEXT);
@@ -185,12 +161,12 @@ static qn_status run_call(check *k, size_t index)
     if (s.code == QN_OK) s = qn_cli_execute(k->g.graph);
     if (call->reject) {
         if (s.code == QN_OK) return qn_cli_fail(QN_ERR_INTERNAL, "it ran, but it has to be refused");
-        if (!is_refusal(&s)) return s;
+        if (!qn_check_refusal(&s)) return s;
         snprintf(k->note, sizeof k->note, "%s", s.text);
         return check_states(k, call, index);
     }
     QN_CLI_TRY(s);
-    collect_kernels(k);
+    qn_check_kernels(k, k->g.graph);
     QN_CLI_TRY(check_outputs(k, call, index));
     QN_CLI_TRY(check_states(k, call, index));
     if (k->result.worst > 1)
@@ -206,7 +182,7 @@ static qn_status run_case(check *k, const char *folder)
     qn_status s = qn_case_build(&k->c, k->engine, &k->g, &refused);
     if (k->c.reject) {
         if (s.code == QN_OK) return qn_cli_fail(QN_ERR_INTERNAL, "it was built, but it has to be refused");
-        if (!refused || !is_refusal(&s)) return s;
+        if (!refused || !qn_check_refusal(&s)) return s;
         snprintf(k->note, sizeof k->note, "%s", s.text);
         return qn_cli_ok();
     }
@@ -228,6 +204,7 @@ static void print_line(const check *k, const qn_status *s)
     for (size_t i = 0; i < k->n_kernels; i++) printf("%s%s", i ? " " : "  [", k->kernels[i]);
     if (k->n_kernels) printf("]");
     if (s->code == QN_OK && k->note[0]) printf("  refused as it has to be: %s", k->note);
+    if (k->runs_here) printf("  (the case expects a refusal, but its program runs here)");
     if (k->options->engine.route && !k->route_used) printf("  (%s was not used)", k->options->engine.route);
     if (k->contradicts) printf("  (states unchanged by the refused call; the case's files expect a change)");
     if (k->states_skipped) printf("  (states not compared: this build has no blocking calls)");
@@ -252,6 +229,7 @@ static json_t *case_json(const check *k, const char *folder, const qn_status *s)
     json_object_set_new(o, "where", json_string(k->result.where));
     json_object_set_new(o, "kernels", kernels);
     if (k->options->engine.route) json_object_set_new(o, "route_used", json_boolean(k->route_used));
+    if (k->runs_here) json_object_set_new(o, "runs_here", json_true());
     if (k->contradicts) json_object_set_new(o, "case_contradicts_itself", json_true());
     if (k->states_skipped) json_object_set_new(o, "states_compared", json_false());
     return o;
@@ -293,11 +271,8 @@ static void check_folder(const check_options *o, qn_engine *engine, const char *
     folder_name(folder, k->name, sizeof k->name);
     char program[4096];
     snprintf(program, sizeof program, "%s/model.pte", folder);
-    qn_status s;
-    if (qn_cli_is_file(program))
-        s = qn_cli_fail(QN_ERR_UNSUPPORTED, "ExecuTorch programs (model.pte) are not supported by this version");
-    else if ((s = prepare_out(k)).code == QN_OK)
-        s = run_case(k, folder);
+    qn_status s = prepare_out(k);
+    if (s.code == QN_OK) s = qn_cli_is_file(program) ? qn_check_program(k, folder, program) : run_case(k, folder);
     if (s.code == QN_OK)
         t->passed++;
     else
@@ -356,8 +331,9 @@ static bool parse(int argc, char **argv, check_options *o, qn_cli_rest *rest, in
     const qn_cli_usage usage = {
         .command = "check",
         .synopsis = "CASE... [--out DIR] [--route KERNEL] [--json] [options]",
-        .about = "Runs cases (folders with case.json, or folders of such folders) and compares the results with the\n"
-                 "expected numbers. One line a case; exit code 1 if any failed.",
+        .about =
+            "Runs cases (folders with case.json and perhaps model.pte, or folders of such folders) and compares the\n"
+            "results with the expected numbers. One line a case; exit code 1 if any failed.",
         .tables = {own, engine},
         .max_rest = -1,
     };

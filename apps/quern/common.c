@@ -105,6 +105,11 @@ qn_status qn_cli_encode(const qn_tokenizer *t, const char *text, size_t size, bo
     *n = 0;
     *tokens = qn_cli_alloc(capacity, sizeof **tokens);
     qn_status s = qn_tokenizer_encode(t, text, size, &options, *tokens, capacity, n);
+    if (s.code == QN_ERR_ARGUMENT && *n > capacity) { /* a tokenizer that adds to the text */
+        capacity = *n;
+        *tokens = qn_cli_resize(*tokens, capacity, sizeof **tokens);
+        s = qn_tokenizer_encode(t, text, size, &options, *tokens, capacity, n);
+    }
     if (s.code == QN_OK) return s;
     free(*tokens);
     *tokens = NULL;

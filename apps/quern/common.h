@@ -1,4 +1,4 @@
-/* common.h - what the commands share: failures, the engine's options, the model, waiting, printing. */
+/* common.h - what the commands share: failures, the engine's options, model files, waiting, printing. */
 #ifndef QN_APP_COMMON_H
 #define QN_APP_COMMON_H
 
@@ -6,6 +6,7 @@
 #include "platform.h"
 #include "quern.h"
 #include "quern_graph.h"
+#include "quern_program.h"
 
 #include <jansson.h>
 
@@ -27,7 +28,7 @@ void *qn_cli_resize(void *ptr, size_t count, size_t size);
         if (qn_cli_try_.code != QN_OK) return qn_cli_try_;                                                             \
     } while (0)
 
-/* ---- engine and model ------------------------------------------------------------------------ */
+/* ---- engine and model file ------------------------------------------------------------------- */
 
 typedef struct qn_cli_engine {
     const char *device;
@@ -47,19 +48,6 @@ qn_status qn_cli_open_engine(const qn_cli_engine *e, qn_engine **engine);
 /* path, or the built-in model when path is NULL. */
 qn_status qn_cli_model_path(const char *path, char *out, size_t capacity);
 
-typedef struct qn_cli_model {
-    qn_engine *engine;
-    qn_model *model;
-    const qn_model_info *info;
-    char path[4096];
-    double device_seconds, load_seconds;
-} qn_cli_model;
-
-/* Opens the engine and loads the model (path NULL: built-in), with a progress bar when stderr is a terminal.
- * Close in any case. */
-qn_status qn_cli_open_model(const qn_cli_engine *e, const char *path, bool no_tokenizer, qn_cli_model *m);
-void qn_cli_close_model(qn_cli_model *m);
-
 /* The file's tokenizer and info without a GPU. Close with qn_inspect_close. */
 qn_status qn_cli_inspect(const char *path, qn_inspection **inspection, char *out_path, size_t capacity);
 /* Its tokenizer, or a failure that says why there is none. */
@@ -68,10 +56,12 @@ qn_status qn_cli_tokenizer(const qn_inspection *inspection, const char *path, co
 /* Waits for the GPU, also in builds without the library's blocking helpers. */
 qn_status qn_cli_wait(qn_session *session, qn_step_state *state);
 qn_status qn_cli_execute(qn_graph *graph);
+qn_status qn_cli_execute_program(qn_program *program, uint32_t method, const qn_program_tensor *inputs,
+                                 uint32_t n_inputs);
+/* Waits for a call that was submitted. */
+qn_status qn_cli_finish_program(qn_program *program);
 /* qn_graph_set_profile; QN_ERR_UNSUPPORTED also in such builds, where nothing reads the timestamps. */
 qn_status qn_cli_profile(qn_graph *graph, qn_profile profile);
-/* Waits until all queued tokens are done; stops early, with *done false, after Ctrl-C (done may be NULL). */
-qn_status qn_cli_finish(qn_session *session, bool *done);
 
 /* ---- text ------------------------------------------------------------------------------------ */
 

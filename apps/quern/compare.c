@@ -50,6 +50,36 @@ void qn_case_compare(const qn_case *c, const qn_case_array *expected, const floa
     if (found) name_element(expected, call, worst_at, r->where, sizeof r->where);
 }
 
+/* An element that is not f32. */
+static double element_at(const qn_case_array *a, const void *data, size_t i)
+{
+    switch (a->dtype) {
+    case QN_CASE_I64:
+        return (double)((const int64_t *)data)[i];
+    case QN_CASE_I32:
+        return ((const int32_t *)data)[i];
+    case QN_CASE_I8:
+        return ((const int8_t *)data)[i];
+    case QN_CASE_F64:
+        return ((const double *)data)[i];
+    default:
+        return ((const uint8_t *)data)[i];
+    }
+}
+
+void qn_case_compare_exact(const qn_case_array *expected, const void *got, size_t call, qn_case_result *r)
+{
+    for (size_t i = 0; i < expected->count; i++) {
+        double want = element_at(expected, expected->data, i), is = element_at(expected, got, i);
+        if (want == is || r->worst > 1) continue;
+        r->worst = INFINITY;
+        r->expected = want;
+        r->got = is;
+        r->max_abs = fmax(r->max_abs, fabs(want - is));
+        name_element(expected, call, i, r->where, sizeof r->where);
+    }
+}
+
 bool qn_case_compare_state(const qn_case_array *expected, const float *got, size_t call, qn_case_result *r)
 {
     const float *want = expected->data;

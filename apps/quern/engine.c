@@ -1,6 +1,5 @@
-/* engine.c - opening the engine, the model and the model file's header; waiting for the GPU. */
-#include "common.h"
-#include "load.h"
+/* engine.c - opening the engine and a model file's header; waiting for the GPU. */
+#include "program.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +86,7 @@ qn_status qn_cli_open_engine(const qn_cli_engine *e, qn_engine **engine)
     return qn_engine_open(&options, engine);
 }
 
-/* ---- model ----------------------------------------------------------------------------------- */
+/* ---- model file ------------------------------------------------------------------------------ */
 
 static qn_status copy_path(const char *path, char *out, size_t capacity)
 {
@@ -109,50 +108,13 @@ qn_status qn_cli_model_path(const char *path, char *out, size_t capacity)
                        QN_MODEL_INSTALL_PATH, QN_MODEL_SOURCE_PATH);
 }
 
-static bool show_loading(void *user, uint64_t done, uint64_t total)
-{
-    (void)user;
-    qn_cli_progress("loading", done, total);
-    return !qn_cli_interrupted();
-}
-
-qn_status qn_cli_open_model(const qn_cli_engine *e, const char *path, bool no_tokenizer, qn_cli_model *m)
-{
-    *m = (qn_cli_model){.engine = NULL};
-    QN_CLI_TRY(qn_cli_model_path(path, m->path, sizeof m->path));
-    if (!qn_cli_is_file(m->path)) { /* before a device is opened for nothing */
-        if (qn_cli_is_folder(m->path)) return qn_cli_fail(QN_ERR_IO, "%s is a folder, not a model file", m->path);
-        return qn_cli_fail(QN_ERR_IO, "there is no file %s", m->path);
-    }
-    double start = qn_cli_seconds();
-    QN_CLI_TRY(qn_cli_open_engine(e, &m->engine));
-    m->device_seconds = qn_cli_seconds() - start;
-    start = qn_cli_seconds();
-    const qn_model_options options = {.no_tokenizer = no_tokenizer, .progress = show_loading};
-#ifdef QN_NO_BLOCKING
-    qn_status s = qn_cli_load(m->engine, m->path, &options, &m->model);
-#else
-    qn_status s = qn_model_open(m->engine, m->path, &options, &m->model);
-#endif
-    qn_cli_progress("", 0, 0);
-    QN_CLI_TRY(s);
-    m->load_seconds = qn_cli_seconds() - start;
-    m->info = qn_model_get_info(m->model);
-    return qn_cli_ok();
-}
-
-void qn_cli_close_model(qn_cli_model *m)
-{
-    if (m->model) qn_model_close(m->model);
-    qn_engine_close(m->engine);
-    m->model = NULL;
-    m->engine = NULL;
-}
-
 qn_status qn_cli_inspect(const char *path, qn_inspection **inspection, char *out_path, size_t capacity)
 {
     *inspection = NULL;
     QN_CLI_TRY(qn_cli_model_path(path, out_path, capacity));
+    if (qn_cli_is_program(out_path))
+        return qn_cli_fail(QN_ERR_UNSUPPORTED,
+                           "%s is a program, which has no tokenizer: name its file with --tokenizer", out_path);
     return qn_inspect_open(NULL, out_path, inspection);
 }
 
@@ -198,6 +160,26 @@ qn_status qn_cli_execute(qn_graph *graph)
 #endif
 }
 
+qn_status qn_cli_finish_program(qn_program *program)
+{
+#ifdef QN_NO_BLOCKING
+    for (bool done = false;;) {
+        QN_CLI_TRY(qn_program_poll(program, &done));
+        if (done) return qn_cli_ok();
+        qn_cli_pause(poll_seconds);
+    }
+#else
+    return qn_program_wait(program);
+#endif
+}
+
+qn_status qn_cli_execute_program(qn_program *program, uint32_t method, const qn_program_tensor *inputs,
+                                 uint32_t n_inputs)
+{
+    QN_CLI_TRY(qn_program_submit(program, method, inputs, n_inputs));
+    return qn_cli_finish_program(program);
+}
+
 qn_status qn_cli_profile(qn_graph *graph, qn_profile profile)
 {
 #ifdef QN_NO_BLOCKING
@@ -207,16 +189,4 @@ qn_status qn_cli_profile(qn_graph *graph, qn_profile profile)
 #else
     return qn_graph_set_profile(graph, profile);
 #endif
-}
-
-qn_status qn_cli_finish(qn_session *session, bool *done)
-{
-    qn_step_state state = QN_STEP_PENDING;
-    if (done) *done = false;
-    while (state != QN_STEP_READY) {
-        if (done && qn_cli_interrupted()) return qn_cli_ok();
-        QN_CLI_TRY(qn_cli_wait(session, &state));
-    }
-    if (done) *done = true;
-    return qn_cli_ok();
 }

@@ -108,6 +108,20 @@ static qn_status write_bytes(writer *w, qn_cli_generation *g, const char *bytes,
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
+/* A token as text, or as an id between spaces. */
+static qn_status write_token(writer *w, qn_cli_generation *g, int32_t token)
+{
+    size_t n;
+    if (!g->tokenizer) {
+        char id[16];
+        int size = snprintf(id, sizeof id, g->at_line_start ? "%" PRId32 : " %" PRId32, token);
+        return write_bytes(w, g, id, (size_t)size);
+    }
+    const char *bytes = qn_tokenizer_bytes(g->tokenizer, token, &n);
+    if (n == 0 || qn_tokenizer_is_special(g->tokenizer, token)) return qn_cli_ok();
+    return write_bytes(w, g, bytes, n);
+}
+
 static void keep_token(qn_cli_generation *g, int32_t token)
 {
     if (g->n_generated >= g->made_capacity) {
@@ -127,31 +141,31 @@ void qn_cli_end_generation(qn_cli_generation *g)
 /* Tokens 1, 2, ... after the prompt's logits are there. */
 static qn_status generate_tokens(qn_cli_generation *g, writer *w)
 {
+    qn_cli_lm *lm = g->lm;
     for (;;) {
-        size_t n_rows, first_row, n_history, n_bytes;
-        const float *logits = qn_session_logits(g->session, &n_rows, &first_row);
-        const int32_t *history = qn_session_tokens(g->session, &n_history);
-        if (!logits || n_rows == 0) return qn_cli_fail(QN_ERR_INTERNAL, "the session gave no logits");
+        size_t n_rows, first_row, n_history;
+        const float *logits = lm->source->logits(lm, &n_rows, &first_row);
+        const int32_t *history = lm->source->tokens(lm, &n_history);
+        if (!logits || n_rows == 0) return qn_cli_fail(QN_ERR_INTERNAL, "the model gave no logits");
         int32_t token;
-        logits += (n_rows - 1) * g->n_vocab;
+        logits += (n_rows - 1) * lm->n_vocab;
         QN_CLI_TRY(qn_sampler_pick(g->sampler, logits, history, n_history, &token));
-        if (qn_tokenizer_is_end(g->tokenizer, token)) {
+        if (lm->source->is_end(lm, token)) {
             g->stop = QN_CLI_STOP_END;
             return qn_cli_ok();
         }
         keep_token(g, token);
-        const char *bytes = qn_tokenizer_bytes(g->tokenizer, token, &n_bytes);
-        if (n_bytes && !qn_tokenizer_is_special(g->tokenizer, token)) QN_CLI_TRY(write_bytes(w, g, bytes, n_bytes));
+        QN_CLI_TRY(write_token(w, g, token));
         g->stop = qn_cli_interrupted() ? QN_CLI_STOP_INTERRUPT : QN_CLI_STOP_LIMIT;
         if (g->stop == QN_CLI_STOP_INTERRUPT || (g->n_max && g->n_generated >= g->n_max)) return qn_cli_ok();
 
-        qn_status s = qn_session_append(g->session, token);
+        qn_status s = lm->source->append(lm, token);
         if (s.code == QN_ERR_CONTEXT) {
             g->stop = QN_CLI_STOP_CONTEXT;
             return qn_cli_ok();
         }
         QN_CLI_TRY(s);
-        QN_CLI_TRY(qn_cli_finish(g->session, NULL));
+        QN_CLI_TRY(qn_cli_lm_finish(lm, NULL));
         g->n_steps++;
     }
 }
@@ -162,8 +176,8 @@ qn_status qn_cli_generate(qn_cli_generation *g, const int32_t *tokens, size_t n)
     g->n_generated = g->n_steps = 0;
     g->n_prompt = n;
     double start = qn_cli_seconds();
-    QN_CLI_TRY(qn_session_set_tokens(g->session, tokens, n, QN_LOGITS_LAST, &g->n_reused));
-    QN_CLI_TRY(qn_cli_finish(g->session, &done));
+    QN_CLI_TRY(g->lm->source->set_tokens(g->lm, tokens, n, QN_LOGITS_LAST, &g->n_reused));
+    QN_CLI_TRY(qn_cli_lm_finish(g->lm, &done));
     g->prompt_seconds = qn_cli_seconds() - start;
     if (!done) {
         g->stop = QN_CLI_STOP_INTERRUPT;
@@ -185,15 +199,16 @@ static double rate(size_t n, double seconds)
     return seconds > 0 ? (double)n / seconds : 0;
 }
 
-static void print_stats_json(const qn_cli_generation *g, const qn_cli_model *m, const qn_cli_sampling *s)
+static void print_stats_json(const qn_cli_generation *g, const qn_cli_sampling *s)
 {
+    const qn_cli_lm *m = g->lm;
     uint64_t peak;
     size_t evaluated = g->n_prompt - g->n_reused;
     json_t *o = json_object();
     json_object_set_new(o, "device", json_string(qn_engine_device(m->engine)->name));
     json_object_set_new(o, "device_seconds", json_real(m->device_seconds));
     json_object_set_new(o, "load_seconds", json_real(m->load_seconds));
-    json_object_set_new(o, "ctx", json_integer(qn_session_ctx(g->session)));
+    json_object_set_new(o, "ctx", m->ctx ? qn_cli_json_u64(m->ctx) : json_null());
     json_object_set_new(o, "prompt_tokens", qn_cli_json_u64(g->n_prompt));
     json_object_set_new(o, "prompt_reused", qn_cli_json_u64(g->n_reused));
     json_object_set_new(o, "prompt_seconds", json_real(g->prompt_seconds));
@@ -211,18 +226,19 @@ static void print_stats_json(const qn_cli_generation *g, const qn_cli_model *m, 
     json_decref(o);
 }
 
-void qn_cli_print_stats(const qn_cli_generation *g, const qn_cli_model *m, const qn_cli_sampling *s, bool json)
+void qn_cli_print_stats(const qn_cli_generation *g, const qn_cli_sampling *s, bool json)
 {
+    const qn_cli_lm *m = g->lm;
     if (json) {
-        print_stats_json(g, m, s);
+        print_stats_json(g, s);
         return;
     }
-    char now[32], peak_text[32], host[32];
+    char now[32], peak_text[32], host[32], ctx[16] = "not known";
+    if (m->ctx) snprintf(ctx, sizeof ctx, "%" PRIu32, m->ctx);
     uint64_t peak, bytes = qn_engine_gpu_bytes(m->engine, &peak);
     size_t evaluated = g->n_prompt - g->n_reused;
     fprintf(stderr, "device      %s, opened in %.2f s\n", qn_engine_device(m->engine)->name, m->device_seconds);
-    fprintf(stderr, "model       %s, loaded in %.2f s, context %" PRIu32 "\n", m->path, m->load_seconds,
-            qn_session_ctx(g->session));
+    fprintf(stderr, "model       %s, loaded in %.2f s, context %s\n", m->path, m->load_seconds, ctx);
     fprintf(stderr, "prompt      %zu tokens (%zu reused) in %.3f s: %.1f tok/s\n", g->n_prompt, g->n_reused,
             g->prompt_seconds, rate(evaluated, g->prompt_seconds));
     fprintf(stderr, "generation  %zu tokens in %.3f s: %.1f tok/s\n", g->n_generated, g->step_seconds,

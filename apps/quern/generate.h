@@ -2,7 +2,7 @@
 #ifndef QN_APP_GENERATE_H
 #define QN_APP_GENERATE_H
 
-#include "common.h"
+#include "lm.h"
 
 typedef struct qn_cli_sampling {
     float temperature, top_p, min_p, repeat_penalty;
@@ -27,10 +27,10 @@ typedef enum qn_cli_stop {
 const char *qn_cli_stop_name(qn_cli_stop stop);
 
 typedef struct qn_cli_generation {
-    qn_session *session;
+    qn_cli_lm *lm;
     qn_sampler *sampler;
-    const qn_tokenizer *tokenizer;
-    uint32_t n_vocab, n_max; /* n_max 0: no limit of its own */
+    const qn_tokenizer *tokenizer; /* NULL: the tokens' ids are printed */
+    uint32_t n_max;                /* 0: no limit of its own            */
     /* Results: */
     size_t n_prompt, n_reused, n_generated, n_steps; /* n_steps: tokens that went through the model one by one */
     double prompt_seconds, step_seconds;
@@ -40,13 +40,13 @@ typedef struct qn_cli_generation {
     size_t made_capacity;
 } qn_cli_generation;
 
-/* Runs the model over tokens (keeping what the session already holds of them), then generates to stdout until
+/* Runs the model over tokens (keeping what it already holds of them), then generates to stdout until
  * something stops it. Ctrl-C stops it after the current token. */
 qn_status qn_cli_generate(qn_cli_generation *g, const int32_t *tokens, size_t n);
 
 void qn_cli_end_generation(qn_cli_generation *g);
 
 /* Speeds and memory, on stderr; as one JSON object if json. */
-void qn_cli_print_stats(const qn_cli_generation *g, const qn_cli_model *m, const qn_cli_sampling *s, bool json);
+void qn_cli_print_stats(const qn_cli_generation *g, const qn_cli_sampling *s, bool json);
 
 #endif

@@ -1,6 +1,7 @@
-/* info.c - `quern info`: what a model file holds, from its header alone. */
+/* info.c - `quern info`: what a GGUF file holds, from its header alone. */
+#include "info.h"
 #include "commands.h"
-#include "common.h"
+#include "program.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -37,16 +38,22 @@ static void count_types(info_report *r)
     }
 }
 
+qn_engine *qn_cli_info_engine(const qn_cli_engine *e, char name[128])
+{
+    qn_engine *engine;
+    qn_status s = qn_cli_open_engine(e, &engine);
+    if (s.code == QN_OK)
+        snprintf(name, 128, "%s", qn_engine_device(engine)->name);
+    else
+        fprintf(stderr, "quern info: %s; assuming the core limits of WebGPU\n", s.text);
+    return engine;
+}
+
 /* Limits and kind of the device decide how weights are split and how long a chunk is, so it is asked. */
 static void predict_memory(info_report *r, const qn_cli_engine *e, uint32_t ctx)
 {
-    qn_engine *engine = NULL;
     const qn_session_options session = {.ctx = ctx};
-    qn_status s = qn_cli_open_engine(e, &engine);
-    if (s.code == QN_OK)
-        snprintf(r->device, sizeof r->device, "%s", qn_engine_device(engine)->name);
-    else
-        fprintf(stderr, "quern info: %s; assuming the core limits of WebGPU\n", s.text);
+    qn_engine *engine = qn_cli_info_engine(e, r->device);
     r->memory_status =
         qn_inspect_memory(r->file, engine ? qn_engine_device(engine) : NULL, &session, e->gpu_memory, &r->memory);
     qn_engine_close(engine);
@@ -188,56 +195,86 @@ static void print_info(const info_report *r, bool tensors)
     print_memory(r);
 }
 
-int qn_cli_info(int argc, char **argv)
+static int info_gguf(const qn_cli_info_options *o, const char *path)
 {
-    const char *model = NULL;
-    uint32_t ctx = 0;
-    bool json = false, tensors = false;
-    qn_cli_engine engine = {.device = NULL};
+    qn_inspection *file;
+    qn_status s = qn_inspect_open(NULL, path, &file);
+    if (s.code == QN_OK && o->data.n) {
+        s = qn_cli_fail(QN_ERR_ARGUMENT, "--data: %s is no program", path);
+        qn_inspect_close(file);
+    }
+    if (s.code != QN_OK) return qn_cli_exit("info", s);
+    info_report r = {.path = path, .info = qn_inspect_info(file), .file = file};
+    count_types(&r);
+    predict_memory(&r, &o->engine, o->ctx);
+    if (o->json)
+        print_info_json(&r);
+    else
+        print_info(&r, o->tensors);
+    free(r.types);
+    qn_inspect_close(file);
+    return 0;
+}
+
+static bool parse(int argc, char **argv, qn_cli_info_options *o, int *code)
+{
+    *o = (qn_cli_info_options){.model = NULL};
     const qn_cli_option own[] = {
         {.name = "model",
          .letter = 'm',
          .kind = QN_CLI_TEXT,
          .argument = "FILE",
-         .target = &model,
+         .target = &o->model,
          .help = "the same as FILE"},
+        {.name = "data",
+         .kind = QN_CLI_TEXTS,
+         .argument = "FILE",
+         .target = &o->data,
+         .help = ".ptd file that holds data of the program; may be repeated"},
         {.name = "ctx",
          .letter = 'c',
          .kind = QN_CLI_U32,
          .argument = "N",
-         .target = &ctx,
-         .help = "predict the memory for a context of N tokens (default:\nwhat `run` would take)"},
-        {.name = "tensors", .letter = 't', .kind = QN_CLI_FLAG, .target = &tensors, .help = "list every tensor"},
-        {.name = "json", .kind = QN_CLI_FLAG, .target = &json, .help = "print JSON (with every tensor)"},
+         .target = &o->ctx,
+         .help = "predict the memory of a GGUF file for a context of N\ntokens (default: what `run` would take)"},
+        {.name = "tensors",
+         .letter = 't',
+         .kind = QN_CLI_FLAG,
+         .target = &o->tensors,
+         .help = "list every tensor of a GGUF file"},
+        {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print JSON (with every tensor)"},
         {.name = NULL},
     };
     qn_cli_option shared[QN_CLI_ENGINE_OPTIONS];
-    qn_cli_engine_table(&engine, shared);
+    qn_cli_engine_table(&o->engine, shared);
     const qn_cli_usage usage = {
         .command = "info",
-        .synopsis = "[FILE] [--ctx N] [--json]",
-        .about = "Prints what a GGUF file holds and the GPU memory that it will take on the device. Reads the header\n"
-                 "only: the weights are not loaded.",
+        .synopsis = "[FILE] [--data FILE] [--ctx N] [--json]",
+        .about =
+            "Prints what a GGUF file or a program of ExecuTorch (.pte) holds and the GPU memory that it will take\n"
+            "on the device: of a GGUF file from the header alone; of a program its methods with their inputs,\n"
+            "outputs and operators, and which operators this version does not run.",
         .tables = {own, shared},
         .max_rest = 1,
     };
     qn_cli_rest rest;
-    int code;
-    if (!qn_cli_parse(&usage, argc, argv, &rest, &code)) return code;
-    if (rest.n && model) return qn_cli_misuse("info", "give the file once");
+    if (!qn_cli_parse(&usage, argc, argv, &rest, code)) return false;
+    if (rest.n && o->model) {
+        *code = qn_cli_misuse("info", "give the file once");
+        return false;
+    }
+    if (rest.n) o->model = rest.items[0];
+    return true;
+}
 
+int qn_cli_info(int argc, char **argv)
+{
+    qn_cli_info_options o;
+    int code;
     char path[4096];
-    qn_inspection *file;
-    qn_status s = qn_cli_inspect(rest.n ? rest.items[0] : model, &file, path, sizeof path);
+    if (!parse(argc, argv, &o, &code)) return code;
+    qn_status s = qn_cli_model_path(o.model, path, sizeof path);
     if (s.code != QN_OK) return qn_cli_exit("info", s);
-    info_report r = {.path = path, .info = qn_inspect_info(file), .file = file};
-    count_types(&r);
-    predict_memory(&r, &engine, ctx);
-    if (json)
-        print_info_json(&r);
-    else
-        print_info(&r, tensors);
-    free(r.types);
-    qn_inspect_close(file);
-    return 0;
+    if (qn_cli_is_program(path)) return qn_cli_exit("info", qn_cli_info_program(&o, path));
+    return info_gguf(&o, path);
 }

@@ -1,6 +1,6 @@
 /* logits.c - `quern logits`: a model's raw output for given tokens. */
 #include "commands.h"
-#include "common.h"
+#include "lm.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,22 +8,16 @@
 #include <string.h>
 
 typedef struct logits_options {
-    const char *model, *tokens, *out;
-    uint32_t ctx;
+    const char *tokens, *out;
     bool all, json;
+    qn_cli_lm_options model;
     qn_cli_engine engine;
 } logits_options;
 
 static bool parse(int argc, char **argv, logits_options *o, int *code)
 {
-    *o = (logits_options){.model = NULL};
+    *o = (logits_options){.model = {.no_tokenizer = true}};
     const qn_cli_option own[] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = QN_CLI_TEXT,
-         .argument = "FILE",
-         .target = &o->model,
-         .help = "GGUF file (default: the built-in model); it needs no tokenizer"},
         {.name = "tokens",
          .letter = 't',
          .kind = QN_CLI_TEXT,
@@ -45,20 +39,21 @@ static bool parse(int argc, char **argv, logits_options *o, int *code)
          .letter = 'c',
          .kind = QN_CLI_U32,
          .argument = "N",
-         .target = &o->ctx,
+         .target = &o->model.ctx,
          .help = "context in tokens (default: as many as are given)"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print what was written as JSON"},
         {.name = NULL},
     };
-    qn_cli_option engine[QN_CLI_ENGINE_OPTIONS];
+    qn_cli_option model[QN_CLI_LM_OPTIONS], engine[QN_CLI_ENGINE_OPTIONS];
+    qn_cli_lm_table(&o->model, model);
     qn_cli_engine_table(&o->engine, engine);
     const qn_cli_usage usage = {
         .command = "logits",
         .synopsis = "[-m FILE] --tokens IDS -o FILE [--all] [options]",
         .about =
             "Runs the model over token ids and writes its logits: raw little-endian 32-bit floats, the vocabulary\n"
-            "of the last position, or with --all [positions, vocabulary].",
-        .tables = {own, engine},
+            "of the last position, or with --all [positions, vocabulary]. It needs no tokenizer.",
+        .tables = {model, own, engine},
     };
     qn_cli_rest rest;
     if (!qn_cli_parse(&usage, argc, argv, &rest, code)) return false;
@@ -81,15 +76,16 @@ static void swap_bytes(float *values, size_t n)
 }
 
 /* Steps through the tokens and writes each finished chunk's rows. */
-static qn_status write_rows(qn_session *session, bool all, size_t n_vocab, const char *path, FILE *f, size_t *written)
+static qn_status write_rows(qn_cli_lm *lm, bool all, const char *path, FILE *f, size_t *written)
 {
+    size_t n_vocab = lm->n_vocab;
     float *row = qn_cli_alloc(n_vocab, sizeof *row);
     qn_status s = qn_cli_ok();
     for (qn_step_state state = QN_STEP_PENDING; s.code == QN_OK && state != QN_STEP_READY;) {
-        s = qn_cli_wait(session, &state);
+        s = lm->source->wait(lm, &state);
         if (s.code != QN_OK || (!all && state != QN_STEP_READY)) continue;
         size_t n_rows, first;
-        const float *logits = qn_session_logits(session, &n_rows, &first);
+        const float *logits = lm->source->logits(lm, &n_rows, &first);
         for (size_t i = all || n_rows == 0 ? 0 : n_rows - 1; s.code == QN_OK && i < n_rows; i++) {
             memcpy(row, logits + i * n_vocab, n_vocab * sizeof *row);
             swap_bytes(row, n_vocab);
@@ -102,21 +98,16 @@ static qn_status write_rows(qn_session *session, bool all, size_t n_vocab, const
     return s;
 }
 
-static qn_status write_logits(const logits_options *o, qn_cli_model *m, const int32_t *tokens, size_t n, size_t *rows)
+static qn_status write_logits(logits_options *o, qn_cli_lm *lm, const int32_t *tokens, size_t n, size_t *rows)
 {
-    QN_CLI_TRY(qn_cli_open_model(&o->engine, o->model, true, m));
     if (n > UINT32_MAX) return qn_cli_fail(QN_ERR_ARGUMENT, "too many tokens");
-    const qn_session_options options = {.ctx = o->ctx ? o->ctx : (uint32_t)n};
-    qn_session *session = NULL;
-    QN_CLI_TRY(qn_session_open(m->model, &options, &session));
-    FILE *f = NULL;
-    qn_status s = qn_session_set_tokens(session, tokens, n, o->all ? QN_LOGITS_ALL : QN_LOGITS_LAST, NULL);
-    if (s.code == QN_OK && !(f = fopen(o->out, "wb")))
-        s = qn_cli_fail(QN_ERR_IO, "cannot open %s: %s", o->out, strerror(errno));
-    if (s.code == QN_OK) s = write_rows(session, o->all, m->info->n_vocab, o->out, f, rows);
-    if (f && fclose(f) != 0 && s.code == QN_OK)
-        s = qn_cli_fail(QN_ERR_IO, "cannot write %s: %s", o->out, strerror(errno));
-    qn_session_close(session);
+    if (!o->model.ctx) o->model.ctx = (uint32_t)n;
+    QN_CLI_TRY(qn_cli_open_lm(&o->engine, &o->model, lm));
+    QN_CLI_TRY(lm->source->set_tokens(lm, tokens, n, o->all ? QN_LOGITS_ALL : QN_LOGITS_LAST, NULL));
+    FILE *f = fopen(o->out, "wb");
+    if (!f) return qn_cli_fail(QN_ERR_IO, "cannot open %s: %s", o->out, strerror(errno));
+    qn_status s = write_rows(lm, o->all, o->out, f, rows);
+    if (fclose(f) != 0 && s.code == QN_OK) s = qn_cli_fail(QN_ERR_IO, "cannot write %s: %s", o->out, strerror(errno));
     return s;
 }
 
@@ -125,7 +116,7 @@ int qn_cli_logits(int argc, char **argv)
     logits_options o;
     int code;
     if (!parse(argc, argv, &o, &code)) return code;
-    qn_cli_model m = {.engine = NULL};
+    qn_cli_lm m = {.engine = NULL};
     int32_t *tokens = NULL;
     size_t n = 0, rows = 0;
     qn_status s = qn_cli_read_ids(o.tokens, &tokens, &n);
@@ -135,12 +126,12 @@ int qn_cli_logits(int argc, char **argv)
         json_t *object = json_object();
         json_object_set_new(object, "out", qn_cli_json_text(o.out, strlen(o.out)));
         json_object_set_new(object, "rows", qn_cli_json_u64(rows));
-        json_object_set_new(object, "n_vocab", qn_cli_json_u64(m.info->n_vocab));
+        json_object_set_new(object, "n_vocab", qn_cli_json_u64(m.n_vocab));
         json_object_set_new(object, "tokens", qn_cli_json_u64(n));
         qn_cli_print_json(object);
     } else if (s.code == QN_OK)
-        printf("%s: %zu x %" PRIu32 " f32\n", o.out, rows, m.info->n_vocab);
-    qn_cli_close_model(&m);
+        printf("%s: %zu x %" PRIu32 " f32\n", o.out, rows, m.n_vocab);
+    qn_cli_close_lm(&m);
     free(tokens);
     return qn_cli_exit("logits", s);
 }

@@ -5,7 +5,7 @@
  * summed, that of the first one (predicted from the begin token alone) included.
  * perplexity = exp(sum / number of piece tokens). */
 #include "commands.h"
-#include "common.h"
+#include "lm.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -13,9 +13,10 @@
 #include <string.h>
 
 typedef struct perplexity_options {
-    const char *model, *file;
+    const char *file;
     uint32_t window;
     bool json;
+    qn_cli_lm_options model;
     qn_cli_engine engine;
 } perplexity_options;
 
@@ -29,12 +30,6 @@ static bool parse(int argc, char **argv, perplexity_options *o, int *code)
          .argument = "FILE",
          .target = &o->file,
          .help = "the text (-: standard input)"},
-        {.name = "model",
-         .letter = 'm',
-         .kind = QN_CLI_TEXT,
-         .argument = "FILE",
-         .target = &o->model,
-         .help = "GGUF file (default: the built-in model)"},
         {.name = "window",
          .letter = 'w',
          .kind = QN_CLI_U32,
@@ -46,7 +41,8 @@ static bool parse(int argc, char **argv, perplexity_options *o, int *code)
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print JSON"},
         {.name = NULL},
     };
-    qn_cli_option engine[QN_CLI_ENGINE_OPTIONS];
+    qn_cli_option model[QN_CLI_LM_OPTIONS], engine[QN_CLI_ENGINE_OPTIONS];
+    qn_cli_lm_table(&o->model, model);
     qn_cli_engine_table(&o->engine, engine);
     const qn_cli_usage usage = {
         .command = "perplexity",
@@ -55,7 +51,7 @@ static bool parse(int argc, char **argv, perplexity_options *o, int *code)
             "Measures how well a model predicts a text. The text is tokenized whole, without special tokens, and\n"
             "cut into pieces of window - 1 tokens; each piece runs behind a begin token with an empty cache; every\n"
             "token of a piece counts, the first one included. perplexity = exp(mean of -log p).",
-        .tables = {own, engine},
+        .tables = {model, own, engine},
     };
     qn_cli_rest rest;
     if (!qn_cli_parse(&usage, argc, argv, &rest, code)) return false;
@@ -76,19 +72,19 @@ static double surprise(const float *logits, size_t n_vocab, int32_t token)
 }
 
 /* Adds up one piece; window[0] is the begin token. */
-static qn_status score(qn_session *session, const int32_t *window, size_t n, size_t n_vocab, double *sum)
+static qn_status score(qn_cli_lm *lm, const int32_t *window, size_t n, double *sum)
 {
     /* An empty cache: a session keeps a common prefix, and this list shares none. It is never computed. */
     const int32_t other = window[0] == 0 ? 1 : 0;
-    QN_CLI_TRY(qn_session_set_tokens(session, &other, 1, QN_LOGITS_ALL, NULL));
-    QN_CLI_TRY(qn_session_set_tokens(session, window, n, QN_LOGITS_ALL, NULL));
+    QN_CLI_TRY(lm->source->set_tokens(lm, &other, 1, QN_LOGITS_ALL, NULL));
+    QN_CLI_TRY(lm->source->set_tokens(lm, window, n, QN_LOGITS_ALL, NULL));
     size_t scored = 0;
     for (qn_step_state state = QN_STEP_PENDING; state != QN_STEP_READY;) {
-        QN_CLI_TRY(qn_cli_wait(session, &state));
+        QN_CLI_TRY(lm->source->wait(lm, &state));
         size_t n_rows, first;
-        const float *logits = qn_session_logits(session, &n_rows, &first);
+        const float *logits = lm->source->logits(lm, &n_rows, &first);
         for (size_t i = 0; i < n_rows && first + i + 1 < n; i++, scored++)
-            *sum += surprise(logits + i * n_vocab, n_vocab, window[first + i + 1]);
+            *sum += surprise(logits + i * lm->n_vocab, lm->n_vocab, window[first + i + 1]);
     }
     if (scored == n - 1) return qn_cli_ok();
     return qn_cli_fail(QN_ERR_INTERNAL, "%zu positions gave logits, not %zu", scored, n - 1);
@@ -99,12 +95,9 @@ typedef struct result {
     size_t tokens;
 } result;
 
-static qn_status measure(const perplexity_options *o, qn_cli_model *m, const int32_t *tokens, size_t n, int32_t bos,
+static qn_status measure(const perplexity_options *o, qn_cli_lm *lm, const int32_t *tokens, size_t n, int32_t bos,
                          result *r)
 {
-    const qn_session_options options = {.ctx = o->window};
-    qn_session *session = NULL;
-    QN_CLI_TRY(qn_session_open(m->model, &options, &session));
     size_t most = o->window - 1;
     int32_t *window = qn_cli_alloc(o->window, sizeof *window);
     window[0] = bos;
@@ -113,7 +106,7 @@ static qn_status measure(const perplexity_options *o, qn_cli_model *m, const int
     for (size_t at = 0; s.code == QN_OK && at < n;) {
         size_t piece = n - at < most ? n - at : most;
         memcpy(window + 1, tokens + at, piece * sizeof *window);
-        s = score(session, window, piece + 1, m->info->n_vocab, &r->sum);
+        s = score(lm, window, piece + 1, &r->sum);
         at += piece;
         qn_cli_progress("perplexity", at, n);
     }
@@ -121,18 +114,15 @@ static qn_status measure(const perplexity_options *o, qn_cli_model *m, const int
     r->seconds = qn_cli_seconds() - start;
     r->tokens = n;
     free(window);
-    qn_session_close(session);
     return s;
 }
 
-static qn_status run(const perplexity_options *o, qn_cli_model *m, const char *text, size_t size, result *r)
+static qn_status run(perplexity_options *o, qn_cli_lm *m, const char *text, size_t size, result *r)
 {
-    QN_CLI_TRY(qn_cli_open_model(&o->engine, o->model, false, m));
-    const char *why = NULL;
-    const qn_tokenizer *t = qn_model_tokenizer(m->model, &why);
-    if (!t)
-        return qn_cli_fail(QN_ERR_UNSUPPORTED, "%s has no tokenizer that this version reads: %s", m->path,
-                           why ? why : "");
+    const qn_tokenizer *t;
+    o->model.ctx = o->window;
+    QN_CLI_TRY(qn_cli_open_lm(&o->engine, &o->model, m));
+    QN_CLI_TRY(qn_cli_lm_tokenizer(m, "", &t));
     if (qn_tokenizer_bos(t) < 0) return qn_cli_fail(QN_ERR_UNSUPPORTED, "%s names no begin token", m->path);
     int32_t *tokens = NULL;
     size_t n = 0;
@@ -143,7 +133,7 @@ static qn_status run(const perplexity_options *o, qn_cli_model *m, const char *t
     return s;
 }
 
-static void print_result(const perplexity_options *o, const qn_cli_model *m, const result *r)
+static void print_result(const perplexity_options *o, const qn_cli_lm *m, const result *r)
 {
     double mean = r->sum / (double)r->tokens;
     if (!o->json) {
@@ -167,14 +157,14 @@ int qn_cli_perplexity(int argc, char **argv)
     perplexity_options o;
     int code;
     if (!parse(argc, argv, &o, &code)) return code;
-    qn_cli_model m = {.engine = NULL};
+    qn_cli_lm m = {.engine = NULL};
     result r = {.sum = 0};
     char *text = NULL;
     size_t size = 0;
     qn_status s = qn_cli_read_file(o.file, &text, &size);
     if (s.code == QN_OK) s = run(&o, &m, text, size, &r);
     if (s.code == QN_OK) print_result(&o, &m, &r);
-    qn_cli_close_model(&m);
+    qn_cli_close_lm(&m);
     free(text);
     return qn_cli_exit("perplexity", s);
 }

@@ -94,6 +94,12 @@ bool qn_cli_is_file(const char *path)
     return stat(path, &s) == 0 && S_ISREG(s.st_mode);
 }
 
+uint64_t qn_cli_file_bytes(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && s.st_size > 0 ? (uint64_t)s.st_size : 0;
+}
+
 bool qn_cli_make_folder(const char *path)
 {
     return mkdir(path, 0777) == 0 || qn_cli_is_folder(path);

@@ -21,6 +21,7 @@ bool qn_cli_program_folder(char *path, size_t capacity);
 
 bool qn_cli_is_folder(const char *path);
 bool qn_cli_is_file(const char *path);
+uint64_t qn_cli_file_bytes(const char *path); /* 0 when there is none */
 /* Makes a folder (its parent must be there); true when it is there afterwards. */
 bool qn_cli_make_folder(const char *path);
 /* Sorted names of what is in a folder, without those that begin with a dot; NULL on failure. Free with

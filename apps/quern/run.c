@@ -2,27 +2,24 @@
 #include "commands.h"
 #include "generate.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct run_options {
-    const char *model, *prompt, *file;
-    uint32_t n, ctx;
+    const char *prompt, *file, *ids;
+    uint32_t n;
     bool special, stats, json;
+    qn_cli_lm_options model;
     qn_cli_sampling sampling;
     qn_cli_engine engine;
 } run_options;
 
-static bool parse(int argc, char **argv, run_options *r, int *code)
+enum { OWN_OPTIONS = 9 };
+
+static void own_table(run_options *r, qn_cli_option table[OWN_OPTIONS])
 {
-    *r = (run_options){.n = 200};
-    const qn_cli_option own[] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = QN_CLI_TEXT,
-         .argument = "FILE",
-         .target = &r->model,
-         .help = "GGUF file (default: the built-in model)"},
+    const qn_cli_option options[OWN_OPTIONS] = {
         {.name = "prompt",
          .letter = 'p',
          .kind = QN_CLI_TEXT,
@@ -35,6 +32,12 @@ static bool parse(int argc, char **argv, run_options *r, int *code)
          .argument = "FILE",
          .target = &r->file,
          .help = "read the beginning from a file; one newline at its end\nis left out"},
+        {.name = "ids",
+         .kind = QN_CLI_TEXT,
+         .argument = "IDS",
+         .target = &r->ids,
+         .help = "the beginning as token ids, for example 1,2,3, used as\nthey are; ids are printed too, and no "
+                 "tokenizer is needed"},
         {.name = "tokens",
          .letter = 'n',
          .kind = QN_CLI_U32,
@@ -45,7 +48,7 @@ static bool parse(int argc, char **argv, run_options *r, int *code)
          .letter = 'c',
          .kind = QN_CLI_U32,
          .argument = "N",
-         .target = &r->ctx,
+         .target = &r->model.ctx,
          .help = "context in tokens (default: the model's own up to 4096,\nand what fits in --gpu-memory)"},
         {.name = "special",
          .kind = QN_CLI_FLAG,
@@ -58,33 +61,45 @@ static bool parse(int argc, char **argv, run_options *r, int *code)
         {.name = "json", .kind = QN_CLI_FLAG, .target = &r->json, .help = "--stats as one JSON object (on stderr)"},
         {.name = NULL},
     };
-    qn_cli_option sampling[QN_CLI_SAMPLING_OPTIONS], engine[QN_CLI_ENGINE_OPTIONS];
+    memcpy(table, options, sizeof options);
+}
+
+static bool parse(int argc, char **argv, run_options *r, int *code)
+{
+    *r = (run_options){.n = 200};
+    qn_cli_option model[QN_CLI_LM_OPTIONS], own[OWN_OPTIONS], sampling[QN_CLI_SAMPLING_OPTIONS],
+        engine[QN_CLI_ENGINE_OPTIONS];
+    qn_cli_lm_table(&r->model, model);
+    own_table(r, own);
     qn_cli_sampling_table(&r->sampling, sampling);
     qn_cli_engine_table(&r->engine, engine);
     const qn_cli_usage usage = {
         .command = "run",
-        .synopsis = "[-m FILE] [-p TEXT | -f FILE] [-n N] [options]",
-        .about = "Continues a text and streams it to standard output, the given beginning first. Without -p and -f\n"
-                 "the beginning is read from standard input. Ctrl-C stops after the current token (exit code 130).\n"
-                 "Everything but the text goes to standard error.",
-        .tables = {own, sampling, engine},
+        .synopsis = "[-m FILE] [-p TEXT | -f FILE | --ids IDS] [-n N] [options]",
+        .about =
+            "Continues a text and streams it to standard output, the given beginning first. Without -p and -f\n"
+            "the beginning is read from standard input. Ctrl-C stops after the current token (exit code 130).\n"
+            "Everything but the text goes to standard error. A program (.pte) takes tokens [1,S] and a position [1]\n"
+            "and gives logits [1,V] or [1,S,V], as exports of language models with a KV cache do.",
+        .tables = {model, own, sampling, engine},
     };
     qn_cli_rest rest;
     if (!qn_cli_parse(&usage, argc, argv, &rest, code)) return false;
-    if (r->prompt && r->file) {
-        *code = qn_cli_misuse("run", "--prompt and --file exclude each other");
+    if ((r->prompt != NULL) + (r->file != NULL) + (r->ids != NULL) > 1) {
+        *code = qn_cli_misuse("run", "--prompt, --file and --ids exclude each other");
         return false;
     }
     return true;
 }
 
-/* The beginning of the text; the caller frees it. */
+/* The beginning of the text, or its ids as text; the caller frees it. */
 static qn_status read_prompt(const run_options *r, char **text, size_t *size)
 {
-    if (r->prompt) {
-        *size = strlen(r->prompt);
+    const char *given = r->prompt ? r->prompt : r->ids;
+    if (given) {
+        *size = strlen(given);
         *text = qn_cli_alloc(*size + 1, 1);
-        memcpy(*text, r->prompt, *size);
+        memcpy(*text, given, *size);
         return qn_cli_ok();
     }
     if (!r->file && qn_cli_is_terminal(stdin)) fprintf(stderr, "Type the beginning of the text, then Ctrl-D.\n");
@@ -94,35 +109,40 @@ static qn_status read_prompt(const run_options *r, char **text, size_t *size)
     return qn_cli_ok();
 }
 
-static qn_status encode_prompt(const run_options *r, const qn_cli_model *m, const char *text, size_t size,
-                               const qn_tokenizer **tokenizer, int32_t **tokens, size_t *n)
+/* The prompt's tokens; the caller frees them. */
+static qn_status encode_prompt(const run_options *r, qn_cli_generation *g, const char *text, size_t size,
+                               int32_t **tokens, size_t *n)
 {
-    const char *why = NULL;
-    *tokenizer = qn_model_tokenizer(m->model, &why);
-    if (!*tokenizer)
-        return qn_cli_fail(QN_ERR_UNSUPPORTED,
-                           "%s has no tokenizer that this version reads: %s (quern logits runs it on token ids)",
-                           m->path, why ? why : "no reason given");
-    QN_CLI_TRY(qn_cli_encode(*tokenizer, text, size, qn_tokenizer_adds_bos(*tokenizer), r->special, tokens, n));
+    if (r->ids) {
+        QN_CLI_TRY(qn_cli_in(qn_cli_read_ids(text, tokens, n), "--ids"));
+        return *n ? qn_cli_ok() : qn_cli_fail(QN_ERR_ARGUMENT, "--ids: the list is empty");
+    }
+    QN_CLI_TRY(qn_cli_lm_tokenizer(g->lm, " (--ids runs it on token ids)", &g->tokenizer));
+    QN_CLI_TRY(qn_cli_encode(g->tokenizer, text, size, qn_tokenizer_adds_bos(g->tokenizer), r->special, tokens, n));
     if (*n == 0) return qn_cli_fail(QN_ERR_ARGUMENT, "the prompt is empty, and this model has no token to begin with");
     return qn_cli_ok();
 }
 
-/* Everything after the prompt is known. *interrupted: Ctrl-C came. */
-static qn_status run(run_options *r, qn_cli_model *m, const char *text, size_t size, bool *interrupted)
+/* The beginning, as it was given. */
+static void print_prompt(qn_cli_generation *g, const char *text, size_t size, const int32_t *tokens, size_t n)
 {
-    QN_CLI_TRY(qn_cli_open_model(&r->engine, r->model, false, m));
-    qn_cli_generation g = {.n_vocab = m->info->n_vocab, .n_max = r->n};
+    if (g->tokenizer) fwrite(text, 1, size, stdout);
+    for (size_t i = 0; !g->tokenizer && i < n; i++) printf(i ? " %" PRId32 : "%" PRId32, tokens[i]);
+    fflush(stdout);
+    g->at_line_start = g->tokenizer && (size == 0 || text[size - 1] == '\n');
+}
+
+/* Everything after the prompt is known. *interrupted: Ctrl-C came. */
+static qn_status run(run_options *r, qn_cli_lm *lm, const char *text, size_t size, bool *interrupted)
+{
+    QN_CLI_TRY(qn_cli_open_lm(&r->engine, &r->model, lm));
+    qn_cli_generation g = {.lm = lm, .n_max = r->n};
     int32_t *tokens = NULL;
     size_t n = 0;
-    const qn_session_options session = {.ctx = r->ctx};
-    qn_status s = encode_prompt(r, m, text, size, &g.tokenizer, &tokens, &n);
-    if (s.code == QN_OK) s = qn_session_open(m->model, &session, &g.session);
-    if (s.code == QN_OK) s = qn_cli_open_sampler(&r->sampling, g.n_vocab, &g.sampler);
+    qn_status s = encode_prompt(r, &g, text, size, &tokens, &n);
+    if (s.code == QN_OK) s = qn_cli_open_sampler(&r->sampling, lm->n_vocab, &g.sampler);
     if (s.code == QN_OK) {
-        if (n <= qn_session_ctx(g.session)) fwrite(text, 1, size, stdout);
-        fflush(stdout);
-        g.at_line_start = size == 0 || text[size - 1] == '\n';
+        if (!lm->ctx || n <= lm->ctx) print_prompt(&g, text, size, tokens, n);
         s = qn_cli_generate(&g, tokens, n);
     }
     if (s.code == QN_OK) {
@@ -130,13 +150,12 @@ static qn_status run(run_options *r, qn_cli_model *m, const char *text, size_t s
         fflush(stdout);
         *interrupted = g.stop == QN_CLI_STOP_INTERRUPT;
         if (g.stop == QN_CLI_STOP_CONTEXT)
-            fprintf(stderr, "quern run: stopped: the context of %u tokens is full (see --ctx)\n",
-                    qn_session_ctx(g.session));
-        if (r->stats || r->json) qn_cli_print_stats(&g, m, &r->sampling, r->json);
+            fprintf(stderr, "quern run: stopped: the context of %u tokens is full%s\n", lm->ctx,
+                    lm->model ? " (see --ctx)" : "");
+        if (r->stats || r->json) qn_cli_print_stats(&g, &r->sampling, r->json);
     }
     qn_cli_end_generation(&g);
     qn_sampler_close(g.sampler);
-    if (g.session) qn_session_close(g.session);
     free(tokens);
     return s;
 }
@@ -146,16 +165,16 @@ int qn_cli_run(int argc, char **argv)
     run_options r;
     int code;
     if (!parse(argc, argv, &r, &code)) return code;
-    qn_cli_model m = {.engine = NULL};
+    qn_cli_lm lm = {.engine = NULL};
     char *text = NULL;
     size_t size = 0;
     bool interrupted = false;
     qn_status s = read_prompt(&r, &text, &size);
     if (s.code == QN_OK) {
         qn_cli_arm_interrupt();
-        s = run(&r, &m, text, size, &interrupted);
+        s = run(&r, &lm, text, size, &interrupted);
     }
-    qn_cli_close_model(&m);
+    qn_cli_close_lm(&lm);
     free(text);
     /* An interrupted load ends in a failure that says so; the reason is the user's Ctrl-C all the same. */
     if (interrupted || (s.code != QN_OK && qn_cli_interrupted())) return 130;

@@ -1,4 +1,5 @@
-/* tokenize.c - `quern tokenize` and `quern detokenize`. Both read the file's header only and need no GPU. */
+/* tokenize.c - `quern tokenize` and `quern detokenize`. Both read a model's header, or a tokenizer's file, and need no
+ * GPU. */
 #include "commands.h"
 #include "common.h"
 
@@ -7,9 +8,47 @@
 #include <string.h>
 
 typedef struct token_options {
-    const char *model, *file, *device;
+    const char *model, *tokenizer, *file, *device;
     bool bos, special, json;
 } token_options;
+
+/* A tokenizer and what it is part of. */
+typedef struct vocabulary {
+    char path[4096];
+    qn_inspection *file; /* NULL: the tokenizer came by itself */
+    qn_tokenizer *own;
+    const qn_tokenizer *t;
+} vocabulary;
+
+static qn_status open_vocabulary(const token_options *o, vocabulary *v)
+{
+    *v = (vocabulary){.file = NULL};
+    if (!o->tokenizer) {
+        QN_CLI_TRY(qn_cli_inspect(o->model, &v->file, v->path, sizeof v->path));
+        return qn_cli_tokenizer(v->file, v->path, &v->t);
+    }
+    snprintf(v->path, sizeof v->path, "%s", o->tokenizer);
+    qn_status s = qn_tokenizer_open_file(NULL, o->tokenizer, &v->own);
+    v->t = v->own;
+    return s;
+}
+
+static void close_vocabulary(vocabulary *v)
+{
+    qn_tokenizer_close(v->own);
+    qn_inspect_close(v->file);
+}
+
+/* --model and --tokenizer, of which one at most is given. */
+static bool one_vocabulary(const char *command, const token_options *o, int *code)
+{
+    if (!o->model || !o->tokenizer) return true;
+    *code = qn_cli_misuse(command, "--model and --tokenizer exclude each other");
+    return false;
+}
+
+static const char tokenizer_help[] = "tokenizer.json of Hugging Face, or tokenizer.model of Llama 3 (tiktoken),\n"
+                                     "in place of a model";
 
 /* ---- tokenize -------------------------------------------------------------------------------- */
 
@@ -22,6 +61,7 @@ static bool parse_tokenize(int argc, char **argv, token_options *o, qn_cli_rest 
          .argument = "FILE",
          .target = &o->model,
          .help = "GGUF file (default: the built-in model)"},
+        {.name = "tokenizer", .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->tokenizer, .help = tokenizer_help},
         {.name = "file",
          .letter = 'f',
          .kind = QN_CLI_TEXT,
@@ -45,7 +85,7 @@ static bool parse_tokenize(int argc, char **argv, token_options *o, qn_cli_rest 
     *o = (token_options){.model = NULL};
     const qn_cli_usage usage = {
         .command = "tokenize",
-        .synopsis = "[-m FILE] [TEXT | -f FILE] [--bos] [--special] [--json]",
+        .synopsis = "[-m FILE | --tokenizer FILE] [TEXT | -f FILE] [--bos] [--special] [--json]",
         .about =
             "Prints the token ids of a text on one line. Without TEXT and -f the text is read from standard input,\n"
             "byte for byte (a newline at its end counts).",
@@ -57,7 +97,7 @@ static bool parse_tokenize(int argc, char **argv, token_options *o, qn_cli_rest 
         *code = qn_cli_misuse("tokenize", "TEXT and --file exclude each other");
         return false;
     }
-    return true;
+    return one_vocabulary("tokenize", o, code);
 }
 
 static void print_tokens(const qn_tokenizer *t, const int32_t *tokens, size_t n, bool json)
@@ -82,19 +122,16 @@ static void print_tokens(const qn_tokenizer *t, const int32_t *tokens, size_t n,
 
 static qn_status tokenize(const token_options *o, const char *text, size_t size)
 {
-    char path[4096];
-    qn_inspection *file;
-    const qn_tokenizer *t;
+    vocabulary v;
     int32_t *tokens = NULL;
     size_t n;
-    QN_CLI_TRY(qn_cli_inspect(o->model, &file, path, sizeof path));
-    qn_status s = qn_cli_tokenizer(file, path, &t);
-    if (s.code == QN_OK && o->bos && qn_tokenizer_bos(t) < 0)
-        s = qn_cli_fail(QN_ERR_ARGUMENT, "--bos: %s names no begin token", path);
-    if (s.code == QN_OK) s = qn_cli_encode(t, text, size, o->bos, o->special, &tokens, &n);
-    if (s.code == QN_OK) print_tokens(t, tokens, n, o->json);
+    qn_status s = open_vocabulary(o, &v);
+    if (s.code == QN_OK && o->bos && qn_tokenizer_bos(v.t) < 0)
+        s = qn_cli_fail(QN_ERR_ARGUMENT, "--bos: %s names no begin token", v.path);
+    if (s.code == QN_OK) s = qn_cli_encode(v.t, text, size, o->bos, o->special, &tokens, &n);
+    if (s.code == QN_OK) print_tokens(v.t, tokens, n, o->json);
     free(tokens);
-    qn_inspect_close(file);
+    close_vocabulary(&v);
     return s;
 }
 
@@ -126,6 +163,7 @@ static bool parse_detokenize(int argc, char **argv, token_options *o, qn_cli_res
          .argument = "FILE",
          .target = &o->model,
          .help = "GGUF file (default: the built-in model)"},
+        {.name = "tokenizer", .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->tokenizer, .help = tokenizer_help},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print JSON: the text, and its bytes in hex"},
         {.name = "device",
          .letter = 'd',
@@ -138,14 +176,14 @@ static bool parse_detokenize(int argc, char **argv, token_options *o, qn_cli_res
     *o = (token_options){.model = NULL};
     const qn_cli_usage usage = {
         .command = "detokenize",
-        .synopsis = "[-m FILE] [ID...] [--json]",
+        .synopsis = "[-m FILE | --tokenizer FILE] [ID...] [--json]",
         .about =
             "Prints the bytes of token ids, nothing added. The ids, separated by spaces, commas or newlines, come\n"
             "from the arguments or else from standard input.",
         .tables = {own},
         .max_rest = -1,
     };
-    return qn_cli_parse(&usage, argc, argv, rest, code);
+    return qn_cli_parse(&usage, argc, argv, rest, code) && one_vocabulary("detokenize", o, code);
 }
 
 static qn_status read_ids(const qn_cli_rest *rest, int32_t **tokens, size_t *n)
@@ -175,34 +213,40 @@ static void print_text(const char *text, size_t size, bool json)
     free(hex);
 }
 
-static qn_status detokenize(const token_options *o, const int32_t *tokens, size_t n)
+/* The bytes of tokens, one after another; the caller frees *text. */
+static qn_status join(const qn_tokenizer *t, const int32_t *tokens, size_t n, char **text, size_t *size)
 {
-    char path[4096];
-    qn_inspection *file;
-    const qn_tokenizer *t;
-    QN_CLI_TRY(qn_cli_inspect(o->model, &file, path, sizeof path));
-    qn_status s = qn_cli_tokenizer(file, path, &t);
-    char *text = NULL;
-    size_t size = 0, capacity = 0;
-    for (size_t i = 0; s.code == QN_OK && i < n; i++) {
+    size_t capacity = 0;
+    for (size_t i = 0; i < n; i++) {
         size_t added;
-        if ((uint32_t)tokens[i] >= qn_tokenizer_n_vocab(t)) {
-            s = qn_cli_fail(QN_ERR_ARGUMENT, "token %" PRId32 ": the vocabulary ends at %" PRIu32, tokens[i],
-                            qn_tokenizer_n_vocab(t) - 1);
-            break;
-        }
+        if ((uint32_t)tokens[i] >= qn_tokenizer_n_vocab(t))
+            return qn_cli_fail(QN_ERR_ARGUMENT, "token %" PRId32 ": the vocabulary ends at %" PRIu32, tokens[i],
+                               qn_tokenizer_n_vocab(t) - 1);
         const char *bytes = qn_tokenizer_bytes(t, tokens[i], &added);
         if (added == 0) continue;
-        if (size + added > capacity) {
-            capacity = 2 * (size + added);
-            text = qn_cli_resize(text, capacity, 1);
+        if (*size + added > capacity) {
+            capacity = 2 * (*size + added);
+            *text = qn_cli_resize(*text, capacity, 1);
         }
-        memcpy(text + size, bytes, added);
-        size += added;
+        memcpy(*text + *size, bytes, added);
+        *size += added;
     }
-    if (s.code == QN_OK) print_text(text ? text : "", size, o->json);
+    return qn_cli_ok();
+}
+
+static qn_status detokenize(const token_options *o, const int32_t *tokens, size_t n)
+{
+    vocabulary v;
+    char *text = NULL;
+    size_t size = 0, start = 0;
+    qn_status s = open_vocabulary(o, &v);
+    if (s.code == QN_OK) s = join(v.t, tokens, n, &text, &size);
+    if (s.code == QN_OK) {
+        while (start < size && start < qn_tokenizer_strip_start(v.t) && text[start] == ' ') start++;
+        print_text(text ? text + start : "", size - start, o->json);
+    }
     free(text);
-    qn_inspect_close(file);
+    close_vocabulary(&v);
     return s;
 }
 

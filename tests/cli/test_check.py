@@ -93,6 +93,20 @@ class Check(quern.Case):
             f.write(struct.pack("<f", 0.125))
         self.refused(folder, "k_cache")
 
+    def test_data_files(self):
+        """Those that a program's case names belong to it; they lie in its folder."""
+        source = os.path.join(quern.SOURCE, "tests", "data", "executorch", "linear_external_constants")
+        with open(os.path.join(source, "case.json"), encoding="utf-8") as f:
+            case = json.load(f)
+        self.assertEqual(len(case["data_files"]), 1)
+        for files, message in ((None, "give the .ptd file"), (["gone.ptd"], "gone.ptd"), (["../model.ptd"], "no names"),
+                               ([7], "no names"), (["model.pte"], "not a .ptd file")):
+            shutil.copytree(source, self.path("program"), dirs_exist_ok=True)
+            case["data_files"] = files
+            with open(self.path("program", "case.json"), "w", encoding="utf-8") as f:
+                json.dump(case, f)
+            self.refused(self.path("program"), message)
+
     def test_rejections(self):
         def accept(case):
             case["expect"] = "reject"
@@ -189,7 +203,7 @@ class Check(quern.Case):
         self.refused(self.path("nothing here"), "case.json")
         os.mkdir(self.path("program"))
         self.write("program/model.pte", b"")
-        self.refused(self.path("program"), "not supported")
+        self.refused(self.path("program"), "case.json")
 
     def test_rope_far_away(self):
         def change(case):

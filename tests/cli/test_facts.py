@@ -102,6 +102,21 @@ class Tokens(quern.Case):
         self.assertNotEqual(self.ok("tokenize", stdin=b"two\nlines").out, self.ok("tokenize", "-f", path).out)
         self.assertEqual(self.ok("tokenize", "-m", quern.MODEL, "a").out, self.ok("tokenize", "a", "--device", "0").out)
 
+    def test_tokenizer_files(self):
+        json_file = os.path.join(os.path.dirname(quern.MODEL), "tokenizer.json")
+        self.assertEqual(self.ok("tokenize", "--tokenizer", json_file, "Once upon a time").out, "3184 661 260 545\n")
+        self.assertEqual(self.ok("detokenize", "--tokenizer", json_file, "3184,661").out, "Once upon")
+        data = os.path.join(quern.SOURCE, "tests", "data", "tokenizers")
+        for name in ("llama2/tokenizer.json", "tiktoken/tokenizer.model"):  # Llama 2's puts a space before each text
+            path = os.path.join(data, name)
+            for text in ("the mill", "  x\n", "a" * 300):
+                ids = self.ok("tokenize", "--tokenizer", path, text).out.split()
+                self.assertEqual(self.ok("detokenize", "--tokenizer", path, *ids).out, text)
+        self.fails(1, "tokenize", "--tokenizer", "/nonexistent.json", "x", message="/nonexistent.json")
+        path = self.write("tokenizer.json", b'{"model":{"type":"Unigram"}}')
+        self.fails(1, "tokenize", "--tokenizer", path, "x", message="Unigram")
+        self.fails(2, "tokenize", "-m", quern.MODEL, "--tokenizer", json_file, "x", message="exclude each other")
+
     def test_bytes_that_are_no_text(self):
         raw = b"\xff\xfe ok \x80"
         ids = self.ok("tokenize", stdin=raw).out.split()
