@@ -73,17 +73,31 @@ qn_status qn_translate_gelu(const qn_call *c)
     return qn_give(c, qn_unary(c->t->g, tanh_form ? QN_FN_GELU_TANH : QN_FN_GELU, x, 0, 0));
 }
 
-/* in, number, out */
-qn_status qn_translate_unary_number(const qn_call *c)
+/* in, slope, out */
+qn_status qn_translate_leaky_relu(const qn_call *c)
 {
     qn_value x;
-    double number = c->row->variant == QN_FN_LEAKY_RELU ? 0.01 : 1;
+    double slope = 0.01;
     QN_TRY(operand(c, &x));
-    if (qn_arg_out(c) > 1) QN_TRY(qn_arg_double(c, 1, &number));
-    return qn_give(c, qn_unary(c->t->g, (qn_function)c->row->variant, x, number, 0));
+    if (qn_arg_out(c) > 1) QN_TRY(qn_arg_double(c, 1, &slope));
+    return qn_give(c, qn_unary(c->t->g, QN_FN_LEAKY_RELU, x, slope, 0));
 }
 
-/* in, min or Null, max or Null, out; without them: 0 and 6 (relu6), -1 and 1 (hardtanh) */
+/* in, alpha, scale, scale of the input, out: scale * (x > 0 ? x : alpha * (e^(x * input scale) - 1)) */
+qn_status qn_translate_elu(const qn_call *c)
+{
+    qn_value x;
+    double numbers[] = {1, 1, 1};
+    QN_TRY(operand(c, &x));
+    for (uint32_t i = 0; i < 3; i++)
+        if (qn_arg_out(c) > i + 1) QN_TRY(qn_arg_double(c, i + 1, &numbers[i]));
+    if (numbers[2] != 1)
+        return qn_call_fail(c, QN_ERR_UNSUPPORTED, "the scale of the input is %g; only 1 is supported", numbers[2]);
+    qn_value y = qn_unary(c->t->g, QN_FN_ELU, x, numbers[0], 0);
+    return qn_give(c, numbers[1] == 1 ? y : qn_binary_scalar(c->t->g, QN_FN_MUL, y, numbers[1]));
+}
+
+/* in, min or Null, max or Null, out; relu6 has none: 0 and 6 */
 qn_status qn_translate_clamp(const qn_call *c)
 {
     qn_value x;
@@ -186,7 +200,8 @@ qn_status qn_translate_add(const qn_call *c)
     } else {
         double number = 0;
         QN_TRY(qn_arg_double(c, 1, &number));
-        y = qn_binary_scalar(c->t->g, QN_FN_ADD, as(c, a, QN_F32), alpha * number);
+        number *= alpha;
+        y = qn_binary_scalar(c->t->g, QN_FN_ADD, number == floor(number) ? a : as(c, a, QN_F32), number);
     }
     return qn_give(c, y);
 }

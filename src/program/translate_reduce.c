@@ -15,7 +15,7 @@ static qn_status dim_list(const qn_call *c, uint32_t i, uint32_t rank, int32_t d
     return qn_ok();
 }
 
-/* in, dims (a list, one, or Null), keepdim, ..., out; or only in, ..., out: over all of them */
+/* in, dims (a list, one; Null or empty: all), keepdim, ..., out */
 qn_status qn_translate_reduce(const qn_call *c)
 {
     qn_value x;
@@ -23,11 +23,8 @@ qn_status qn_translate_reduce(const qn_call *c)
     uint32_t n = 0;
     bool keepdim = false;
     QN_TRY(qn_arg_tensor(c, 0, &x));
-    uint32_t rank = qn_max_shape(c, x).rank;
-    if (qn_arg_out(c) >= 3) {
-        QN_TRY(dim_list(c, 1, rank, dims, &n));
-        QN_TRY(qn_arg_bool(c, 2, &keepdim));
-    }
+    QN_TRY(dim_list(c, 1, qn_max_shape(c, x).rank, dims, &n));
+    QN_TRY(qn_arg_bool(c, 2, &keepdim));
     return qn_give(c, qn_reduce(c->t->g, (qn_reduction)c->row->variant, x, dims, n, keepdim));
 }
 

@@ -77,17 +77,19 @@ typedef struct export
 }
 export;
 
-static qn_status open_with_data(const char *name, const char *path, const json_t *list, qn_program **p)
+/* Opens a program with the data files that its case names. */
+static qn_status open_program(const char *name, const json_t *data_files, qn_program **p)
 {
-    char data_paths[4][512];
-    const char *data_files[4];
-    qn_program_options options = {data_files, (uint32_t)json_array_size(list)};
+    char path[512], files[4][512];
+    const char *names[4];
+    qn_program_options options = {names, (uint32_t)json_array_size(data_files)};
     assert_true(options.n_data_files <= 4);
     for (uint32_t i = 0; i < options.n_data_files; i++) {
-        snprintf(data_paths[i], sizeof data_paths[i], QN_SOURCE_DIR "/tests/data/executorch/%s/%s", name,
-                 json_string_value(json_array_get(list, i)));
-        data_files[i] = data_paths[i];
+        snprintf(files[i], sizeof files[i], QN_SOURCE_DIR "/tests/data/executorch/%s/%s", name,
+                 json_string_value(json_array_get(data_files, i)));
+        names[i] = files[i];
     }
+    snprintf(path, sizeof path, QN_SOURCE_DIR "/tests/data/executorch/%s/model.pte", name);
     return qn_program_open(engine, path, &options, p);
 }
 
@@ -109,13 +111,12 @@ static export open_export(const char *name)
     assert_true(e.n_calls <= MOST_CALLS && e.n_errors <= MOST_CALLS);
     for (size_t i = 0; calls && i < e.n_calls; i++) e.calls[i] = json_array_get(calls, i);
     for (size_t i = 0; i < e.n_errors; i++) e.errors[i] = json_array_get(errors, i);
-    snprintf(path, sizeof path, QN_SOURCE_DIR "/tests/data/executorch/%s/model.pte", name);
     const char *expect = json_string_value(json_object_get(e.json, "expect"));
     e.rejected = expect && strcmp(expect, "reject") == 0;
-    qn_status s = open_with_data(name, path, json_object_get(e.json, "data_files"), &e.p);
+    qn_status s = open_program(name, json_object_get(e.json, "data_files"), &e.p);
     if (!e.rejected) qn_assert_ok(s);
-    bool may_run = strcmp(name, "dyn_expand_reject") == 0; /* refused by the exporter's own runtime only */
-    if (e.rejected && s.code == QN_OK && !may_run) fail_msg("%s must be refused", name);
+    bool runs_here = strcmp(name, "dyn_expand_reject") == 0; /* what its own runtime lacks, this one has */
+    if (e.rejected && s.code == QN_OK && !runs_here) fail_msg("%s must be refused", name);
     return e;
 }
 

@@ -233,6 +233,11 @@ static void numbers_beside_the_operand(void **state)
     gives(&r, y, F(-1.5f, -0.25f, 0, 0.5f, 3, 9));
     r = start();
     y = qn_vk_f32(r.g, s);
+    int32_t two = qn_vk_int(r.g, 2), one = qn_vk_int(r.g, 1);
+    QN_VK_CALL(r.g, "aten.elu.default", in_f32(&r, s, x), two, qn_vk_double(r.g, 0.5), one, y);
+    gives(&r, y, F(-0.95021293f, -0.39346934f, 0, 0.25f, 1.5f, 4.5f));
+    r = start();
+    y = qn_vk_f32(r.g, s);
     QN_VK_CALL(r.g, "aten.pow.Tensor_Scalar", in_f32(&r, s, x), qn_vk_int(r.g, 3), y);
     gives(&r, y, F(-27, -0.125f, 0, 0.125f, 27, 729));
     r = start();
@@ -383,6 +388,10 @@ static void sums_with_alpha(void **state)
     x = in_f32(&r, SHAPE(2), a), y = qn_vk_f32(r.g, SHAPE(2));
     QN_VK_CALL(r.g, "aten.sub.Scalar", x, qn_vk_double(r.g, 1.5), qn_vk_int(r.g, 2), y);
     gives(&r, y, F(-2, -1));
+    r = start();
+    x = in_i32(&r, SHAPE(2), (const int32_t[]){1, 2}), y = qn_vk_tensor_of(r.g, QN_VK_INT32, SHAPE(2));
+    QN_VK_CALL(r.g, "aten.add.Scalar", x, qn_vk_int(r.g, 5), qn_vk_int(r.g, 2), y);
+    gives_bytes(&r, y, (const int32_t[]){11, 12}, 8);
 }
 
 static void quotients_with_a_rounding(void **state)

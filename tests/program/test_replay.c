@@ -1,6 +1,7 @@
 /* Calls after the first ones: no host allocation, no GPU object, one pass and one submit; nothing is planned again but
  * what a changed shape or number is for. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "support/gpu_harness.h"
 #include "support/program_harness.h"
@@ -89,6 +90,65 @@ static void refused_calls_allocate_nothing(void **state)
     qn_program_close(p);
 }
 
+/* ---- prepared calls -------------------------------------------------------------------------- */
+
+enum { N_VOCAB = 256, N_STEPS = 6 };
+
+/* Logits of a prompt and single tokens after it. prepare: 0 nothing; 1 the call that follows; 2 a call of another
+ * length; 3 a call that is refused; 4 the call that follows, with another token. */
+static void generate(qn_program *p, int prepare, float logits[N_STEPS][N_VOCAB])
+{
+    const int64_t tokens[16] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3}, other[3] = {11, 12, 13};
+    const int64_t beyond = 1000;
+    int64_t pos = 0;
+    qn_assert_ok(qn_program_reset(p, 0));
+    for (uint32_t i = 0; i < N_STEPS; i++) {
+        uint32_t n = i ? 1 : 5;
+        int64_t next = pos + n;
+        const qn_program_tensor in[] = {{qn_shape_2(1, n), tokens + pos}, {qn_shape_1(1), &pos}};
+        const qn_program_tensor later[] = {{qn_shape_2(1, prepare == 2 ? 3 : 1), prepare == 1 ? tokens + next : other},
+                                           {qn_shape_1(1), prepare == 3 ? &beyond : &next}};
+        qn_assert_ok(qn_program_submit(p, 0, in, 2));
+        if (prepare) qn_program_prepare(p, 0, later, 2);
+        for (bool done = false; !done;) qn_assert_ok(qn_program_poll(p, &done));
+        qn_program_tensor got = qn_program_output_data(p, 0, 0);
+        assert_int_equal(got.shape.dim[1], N_VOCAB);
+        memcpy(logits[i], got.data, sizeof logits[i]);
+        if (prepare) qn_program_prepare(p, 0, later, 2); /* also after it: what was read stays as it is */
+        assert_memory_equal(got.data, logits[i], sizeof logits[i]);
+        pos = next;
+    }
+}
+
+static void prepared_calls_compute_the_same(void **state)
+{
+    (void)state;
+    static float want[N_STEPS][N_VOCAB], got[N_STEPS][N_VOCAB];
+    const int64_t token = 1, pos = 0;
+    const qn_program_tensor in[] = {{qn_shape_2(1, 1), &token}, {qn_shape_1(1), &pos}};
+    qn_program *p = open_export(QN_SOURCE_DIR "/tests/data/executorch/llama_tiny/model.pte");
+    qn_program_prepare(p, 0, in, 2); /* before the first call; and what is none */
+    qn_program_prepare(p, 0, in, 1);
+    qn_program_prepare(p, 7, in, 2);
+    generate(p, 0, want);
+    uint64_t calls = allocator.calls;
+    for (int prepare = 1; prepare <= 4; prepare++) {
+        generate(p, prepare, got);
+        assert_memory_equal(got, want, sizeof want);
+    }
+    assert_int_equal(allocator.calls, calls);
+    /* What is wanted may change in between. */
+    qn_program_prepare(p, 0, in, 2);
+    qn_assert_ok(qn_program_want(p, 0, 0, false));
+    qn_assert_ok(qn_test_call(p, 0, in, 2));
+    assert_null(qn_program_output_data(p, 0, 0).data);
+    qn_program_prepare(p, 0, in, 2);
+    qn_assert_ok(qn_program_want(p, 0, 0, true));
+    qn_assert_ok(qn_test_call(p, 0, in, 2));
+    assert_non_null(qn_program_output_data(p, 0, 0).data);
+    qn_program_close(p);
+}
+
 /* ---- kernels between delegates --------------------------------------------------------------- */
 
 static void kernels_allocate_nothing(void **state)
@@ -149,9 +209,8 @@ static void only_what_depends_on_a_change_is_planned(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_language_model_allocates_nothing),
-        cmocka_unit_test(refused_calls_allocate_nothing),
-        cmocka_unit_test(kernels_allocate_nothing),
+        cmocka_unit_test(a_language_model_allocates_nothing),       cmocka_unit_test(refused_calls_allocate_nothing),
+        cmocka_unit_test(prepared_calls_compute_the_same),          cmocka_unit_test(kernels_allocate_nothing),
         cmocka_unit_test(only_what_depends_on_a_change_is_planned),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

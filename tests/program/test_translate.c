@@ -93,6 +93,10 @@ static void numbers_that_are_none_are_refused(void **state)
     QN_VK_CALL(r.g, "aten.add.Scalar", r.x, qn_vk_string(r.g, "1"), r.y);
     assert_refused(r, QN_ERR_UNSUPPORTED, "aten.add.Scalar (node 0): argument 1 is a string, not a number");
     r = start_f32(qn_shape_2(2, 3));
+    int32_t one = qn_vk_int(r.g, 1);
+    QN_VK_CALL(r.g, "aten.elu.default", r.x, one, one, qn_vk_double(r.g, 0.5), r.y);
+    assert_refused(r, QN_ERR_UNSUPPORTED, "the scale of the input is 0.5");
+    r = start_f32(qn_shape_2(2, 3));
     QN_VK_CALL(r.g, "aten.gelu.default", r.x, qn_vk_int(r.g, 1), r.y);
     assert_refused(r, QN_ERR_UNSUPPORTED, "argument 1 is a Int, not a string");
 }
