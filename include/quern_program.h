@@ -71,7 +71,7 @@ QN_API qn_status qn_program_read(const qn_allocator *allocator, const char *path
 
 /* A file in memory, which must stay until the program is closed. */
 typedef struct qn_program_memory {
-    const char *name; /* for messages */
+    const char *name; /* for messages; may be NULL */
     const void *data;
     size_t size;
 } qn_program_memory;

@@ -211,7 +211,8 @@ qn_status qn_program_read_memory(const qn_allocator *allocator, const qn_program
     if (n_files == 0) return qn_fail(QN_ERR_ARGUMENT, "no file is given");
     qn_status s = new_program(allocator, n_files, program);
     for (uint32_t i = 0; i < n_files && s.code == QN_OK; i++)
-        (*program)->sources[i] = (qn_pte_file){files[i].name, {files[i].data, files[i].size}};
+        (*program)->sources[i] =
+            (qn_pte_file){files[i].name ? files[i].name : "a file in memory", {files[i].data, files[i].size}};
     if (s.code == QN_OK) s = read_program(*program);
     return finish(program, s);
 }

@@ -197,6 +197,8 @@ static void files_that_cannot_be_read(void **state)
     qn_assert_fails(qn_program_read(NULL, path, &options, &p), QN_ERR_IO, "no such file.ptd");
     const qn_program_memory nothing = {"nothing.pte", "", 0};
     qn_assert_fails(qn_program_read_memory(NULL, &nothing, 1, &p), QN_ERR_FORMAT, "nothing.pte");
+    const qn_program_memory nameless = {NULL, "", 0};
+    qn_assert_fails(qn_program_read_memory(NULL, &nameless, 1, &p), QN_ERR_FORMAT, "a file in memory");
     qn_program_close(NULL);
 }
 
