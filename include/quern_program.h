@@ -97,7 +97,8 @@ QN_API qn_value_info qn_program_output(const qn_program *program, uint32_t metho
 
 /* Starts a call: inputs[n_inputs] in the method's order (entries of inputs that are no tensors are ignored). The data
  * is copied. Errors: QN_ERR_ARGUMENT (a shape that the method does not take, with the input's number; a refusal of an
- * operator), after which the states are as before; QN_ERR_STATE while a call of this program runs. */
+ * operator), after which the states are as before (in a method of several delegates: but for those that had run by
+ * then); QN_ERR_STATE while a call of this program runs. */
 QN_API qn_status qn_program_submit(qn_program *program, uint32_t method, const qn_program_tensor *inputs,
                                    uint32_t n_inputs);
 /* Gets the next call of the method ready, also while one runs: plans and records it for these shapes and numbers that
