@@ -77,7 +77,9 @@ qn_status qn_words_from(qn_scalar scalar, const void *data, uint64_t n, uint32_t
 {
     const uint8_t *p = data;
     for (uint64_t i = 0; i < n; i++) {
-        if (scalar == QN_SCALAR_INT64) {
+        if (qn_scalar_is_direct(scalar)) {
+            words[i] = (uint32_t)qn_fb_le(p + i * 4, 4);
+        } else if (scalar == QN_SCALAR_INT64) {
             int64_t number = (int64_t)qn_fb_le(p + i * 8, 8);
             if (number < INT32_MIN || number > INT32_MAX)
                 return qn_fail(QN_ERR_ARGUMENT, "element %" PRIu64 " is %" PRId64 ", which does not fit 32 bits", i,

@@ -85,52 +85,25 @@ static qn_status share_weight(qn_translator *t, const qn_weight_desc *desc, int8
 
 /* ---- plain tensors --------------------------------------------------------------------------- */
 
-/* One element as the graph holds it: 32 bits. *ok: false for an integer that does not fit. */
-static uint32_t element_bits(const uint8_t *p, int8_t dtype, bool *ok)
-{
-    union {
-        double d;
-        float f;
-        int32_t i;
-        uint32_t u;
-        uint64_t w;
-    } v = {.w = 0};
-    switch (dtype) {
-    case QN_VK_FLOAT64:
-        v.w = qn_fb_le(p, 8);
-        v.f = (float)v.d;
-        return v.u;
-    case QN_VK_INT64: {
-        int64_t n = (int64_t)qn_fb_le(p, 8);
-        *ok = *ok && n >= INT32_MIN && n <= INT32_MAX;
-        return (uint32_t)n;
-    }
-    case QN_VK_INT8:
-        return (uint32_t)(int32_t)(int8_t)p[0];
-    case QN_VK_UINT8:
-        return p[0];
-    case QN_VK_BOOL:
-        return p[0] != 0;
-    default:
-        return (uint32_t)qn_fb_le(p, 4);
-    }
-}
+/* The types of a delegate's tensors that constants have, as those of a method's. */
+static const qn_scalar scalars[] = {
+    [QN_VK_BOOL] = QN_SCALAR_BOOL,   [QN_VK_UINT8] = QN_SCALAR_UINT8, [QN_VK_INT8] = QN_SCALAR_INT8,
+    [QN_VK_INT32] = QN_SCALAR_INT32, [QN_VK_FLOAT32] = QN_SCALAR_F32, [QN_VK_FLOAT64] = QN_SCALAR_F64,
+    [QN_VK_INT64] = QN_SCALAR_INT64,
+};
 
 /* The data as 32-bit elements: itself where the file has it so, else `copy`, which the caller frees. */
 static qn_status as_words(const qn_translator *t, const qn_vk_tensor *tensor, qn_bytes bytes, const void **words,
                           void **copy)
 {
-    bool same = tensor->dtype == QN_VK_FLOAT32 || tensor->dtype == QN_VK_INT32;
+    qn_scalar scalar = scalars[tensor->dtype];
     *copy = NULL;
     *words = bytes.data;
-    if (same && (uintptr_t)bytes.data % 4 == 0) return qn_ok();
+    if (qn_scalar_is_direct(scalar) && (uintptr_t)bytes.data % 4 == 0) return qn_ok();
     uint64_t n = qn_shape_count(&tensor->shape);
-    uint32_t size = qn_vk_dtype_bytes(tensor->dtype);
     QN_TRY(qn_alloc(t->allocator, (size_t)n, 4, "constant", copy));
-    bool ok = true;
-    for (uint64_t i = 0; i < n; i++) ((uint32_t *)*copy)[i] = element_bits(bytes.data + i * size, tensor->dtype, &ok);
     *words = *copy;
-    if (ok) return qn_ok();
+    if (qn_words_from(scalar, bytes.data, n, *copy).code == QN_OK) return qn_ok();
     qn_free(t->allocator, *copy);
     *copy = NULL;
     return qn_fail(QN_ERR_LIMIT, "a 64-bit constant has a number that does not fit 32 bits");

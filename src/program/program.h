@@ -16,7 +16,6 @@ typedef struct qn_delegate_state {
 /* An input or output of a delegate's graph. */
 typedef struct qn_delegate_slot {
     qn_value value;  /* 0: nothing computes this output           */
-    int8_t dtype;    /* qn_vk_dtype                               */
     uint32_t rows;   /* an input of ids: how many there are; 0: none */
     bool negative;   /* ... which may count from the end             */
     uint32_t *words; /* an input's elements as the graph takes them, where the method has another type; owned */
@@ -113,8 +112,8 @@ qn_status qn_cell_own(const qn_program *program, qn_method *method, uint32_t val
 /* Whether a graph's tensor of that type can stand for one of the method's; whether their elements are the same. */
 bool qn_scalar_fits(qn_scalar scalar, qn_dtype dtype);
 bool qn_scalar_is_direct(qn_scalar scalar);
-/* Between a method's elements and a graph's, for types that are not the same. An i64 that does not fit 32 bits:
- * QN_ERR_ARGUMENT. */
+/* From a file's or a method's elements, at any address, to a graph's; and back, for types that are not the same. An i64
+ * that does not fit 32 bits: QN_ERR_ARGUMENT. */
 qn_status qn_words_from(qn_scalar scalar, const void *data, uint64_t n, uint32_t *words);
 void qn_words_to(qn_scalar scalar, const uint32_t *words, uint64_t n, void *data);
 

@@ -43,7 +43,7 @@ static qn_status add_input(qn_translator *t, uint32_t i)
     QN_TRY(qn_graph_dtype(v->u.tensor.dtype, what, &dtype));
     qn_translated *known = &t->values[id];
     if (!known->value) known->value = qn_graph_input(t->g, name, dtype, v->u.tensor.shape);
-    t->delegate->inputs[i] = (qn_delegate_slot){.value = known->value, .dtype = v->u.tensor.dtype};
+    t->delegate->inputs[i] = (qn_delegate_slot){.value = known->value};
     return qn_graph_status(t->g);
 }
 
@@ -54,7 +54,7 @@ static qn_status add_output(qn_translator *t, uint32_t i)
     if (v->kind != QN_VK_TENSOR) return qn_fail(QN_ERR_UNSUPPORTED, "output %u of the delegate is no tensor", i);
     qn_delegate_slot *out = &t->delegate->outputs[i];
     const qn_translated *known = &t->values[id];
-    *out = (qn_delegate_slot){.value = known->value, .dtype = v->u.tensor.dtype};
+    *out = (qn_delegate_slot){.value = known->value};
     if (!out->value && known->dummy) return qn_ok(); /* it stays without a value, and its data zero */
     if (!out->value) {
         qn_status s = qn_translate_tensor(t, id, &out->value);
