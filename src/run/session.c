@@ -227,8 +227,10 @@ static void prepare_next(qn_session *s, size_t n)
 {
     size_t pos = s->n_done + n;
     if (s->mode == QN_LOGITS_ALL || pos < s->n_tokens || pos >= s->sizes.ctx) return;
-    bool set = qn_graph_set_input(s->graph, s->io.tokens, qn_shape_1(1), s->tokens + pos - 1).code == QN_OK &&
-               qn_graph_set_int(s->graph, s->io.pos, (int64_t)pos).code == QN_OK &&
+    /* After a single token the input has its shape already, and only that counts yet. */
+    bool shaped =
+        n == 1 || qn_graph_set_input(s->graph, s->io.tokens, qn_shape_1(1), s->tokens + pos - 1).code == QN_OK;
+    bool set = shaped && qn_graph_set_int(s->graph, s->io.pos, (int64_t)pos).code == QN_OK &&
                qn_graph_set_int(s->graph, s->io.n_logits, 1).code == QN_OK;
     if (set) (void)qn_graph_prepare(s->graph);
 }
