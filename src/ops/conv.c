@@ -6,9 +6,9 @@
 
 enum { ROW_POINTWISE, ROW_DEPTHWISE, ROW_DIRECT, ROW_TRANSPOSED, N_ROWS };
 
-#define CONV_ROW(variant, file, outputs, across)                                                                       \
+#define CONV_ROW(variant, file, outputs, across, ...)                                                                  \
     {                                                                                                                  \
-        .name = "conv2d." variant, .source = file, .with = {"axis"}, .entry = "main", .access = "rrrw",                \
+        .name = "conv2d." variant, .source = file, .with = {__VA_ARGS__}, .entry = "main", .access = "rrrw",           \
         .workgroup = {64, 1, 1}, .consts = {{"BLOCK", outputs}, {"COLUMNS", across}}, .spec = {                        \
             "HAS_BIAS",                                                                                                \
             "CLAMP"                                                                                                    \
@@ -17,10 +17,10 @@ enum { ROW_POINTWISE, ROW_DEPTHWISE, ROW_DIRECT, ROW_TRANSPOSED, N_ROWS };
 
 /* pointwise reads and writes vectors of four pixels: for 1 x 1 kernels where four divide the live pixels. */
 static const qn_kernel_row rows[] = {
-    [ROW_POINTWISE] = CONV_ROW("pointwise", "conv_pointwise", 4, 1),
-    [ROW_DEPTHWISE] = CONV_ROW("depthwise", "conv", 1, 4),
-    [ROW_DIRECT] = CONV_ROW("direct", "conv", 4, 4),
-    [ROW_TRANSPOSED] = CONV_ROW("transposed", "conv_transposed", 4, 1),
+    [ROW_POINTWISE] = CONV_ROW("pointwise", "conv_pointwise", 4, 1, "axis", "item4", "conv_sum"),
+    [ROW_DEPTHWISE] = CONV_ROW("depthwise", "conv", 1, 4, "axis"),
+    [ROW_DIRECT] = CONV_ROW("direct", "conv", 4, 4, "axis"),
+    [ROW_TRANSPOSED] = CONV_ROW("transposed", "conv_transposed", 4, 1, "axis", "item1", "conv_sum"),
 };
 const qn_kernel_table qn_conv_kernels = {rows, N_ROWS};
 

@@ -1,35 +1,6 @@
 // conv_pointwise.wgsl - a 1 x 1 convolution of stride 1, y[N, Cout, P] = w[Cout, Cin/groups] . x[N, Cin, P] + bias, P
-// a multiple of 4: an invocation four pixels of four channels. Node: HAS_BIAS, CLAMP. With axis.wgsl; there the picture
-// is one row of P / 4 vectors.
-struct Params {
-    c: Conv,
-    low: f32, // of the clamp
-    high: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> w: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
-
-fn begin(channel: u32, at: u32) -> vec4<f32> {
-    if (p.c.first != 0u) {
-        return y[at];
-    }
-    if (HAS_BIAS == 1u) {
-        return vec4<f32>(bias[channel]);
-    }
-    return vec4<f32>(0.0);
-}
-
-fn finish(at: u32, sum: vec4<f32>) {
-    if (CLAMP == 1u && p.c.last == p.c.channels_in) {
-        y[at] = clamp(sum, vec4<f32>(p.low), vec4<f32>(p.high));
-    } else {
-        y[at] = sum;
-    }
-}
+// a multiple of 4: an invocation four pixels of four channels. Node: HAS_BIAS, CLAMP. With axis.wgsl, item4.wgsl,
+// conv_sum.wgsl; in axis.wgsl the picture is one row of P / 4 vectors.
 
 @compute @workgroup_size(WG_X)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,

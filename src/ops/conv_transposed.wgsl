@@ -1,17 +1,6 @@
 // conv_transposed.wgsl - the transposed convolution of x[N, Cin, Hi, Wi] with w[Cin, Cout/groups, kh, kw]: output
 // (row, column) gathers the inputs that reach it. An invocation one pixel of four channels. Node: HAS_BIAS, CLAMP. With
-// axis.wgsl.
-struct Params {
-    c: Conv,
-    low: f32, // of the clamp
-    high: f32,
-}
-
-@group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> w: array<f32>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+// axis.wgsl, item1.wgsl, conv_sum.wgsl.
 
 // The input that tap k carries to output position o; below 0 if there is none.
 fn source(a: Axis, o: i32, k: i32) -> i32 {
@@ -20,24 +9,6 @@ fn source(a: Axis, o: i32, k: i32) -> i32 {
         return -1;
     }
     return at / a.stride;
-}
-
-fn begin(channel: u32, at: u32) -> f32 {
-    if (p.c.first != 0u) {
-        return y[at];
-    }
-    if (HAS_BIAS == 1u) {
-        return bias[channel];
-    }
-    return 0.0;
-}
-
-fn finish(at: u32, sum: f32) {
-    if (CLAMP == 1u && p.c.last == p.c.channels_in) {
-        y[at] = clamp(sum, p.low, p.high);
-    } else {
-        y[at] = sum;
-    }
 }
 
 @compute @workgroup_size(WG_X)
