@@ -113,6 +113,12 @@ QN_API qn_status qn_devices(qn_device_info *infos, size_t capacity, size_t *coun
 
 typedef struct qn_engine qn_engine;
 
+/* What the kernels of a graph may round. */
+typedef enum qn_precision {
+    QN_PRECISION_EXACT = 0, /* nothing: f32 activations and sums                                         */
+    QN_PRECISION_AUTO,      /* what is fastest: activations may be rounded to 8 bits in blocks of 32     */
+} qn_precision;
+
 typedef struct qn_engine_options {
     const char *device;       /* NULL: the best GPU, a software adapter only when there is no other.
                                  "2": position in qn_devices. Otherwise: a part of the adapter's name. */
@@ -345,9 +351,19 @@ QN_API qn_status qn_sampler_pick(qn_sampler *sampler, const float *logits, const
 
 typedef struct qn_session qn_session;
 
+/* How keys and values are kept. */
+typedef enum qn_kv_type {
+    QN_KV_DEFAULT = 0, /* f16 with QN_PRECISION_AUTO, else f32                */
+    QN_KV_F32,
+    QN_KV_F16,
+    QN_KV_Q8_0, /* blocks of 32 signed bytes with an f16 scale         */
+} qn_kv_type;
+
 typedef struct qn_session_options {
     uint32_t ctx;   /* positions; 0: the model's own context up to 4096 and what fits in gpu_memory */
     uint32_t chunk; /* most tokens of one prefill step; 0: chosen for the device                    */
+    qn_precision precision;
+    qn_kv_type kv_type;
 } qn_session_options;
 
 QN_API qn_status qn_session_open(qn_model *model, const qn_session_options *options, qn_session **session);

@@ -68,6 +68,8 @@ QN_API void qn_weight_free(qn_weight *weight);
 /* ---- building -------------------------------------------------------------------------------- */
 
 QN_API qn_status qn_graph_open(qn_engine *engine, qn_graph **graph);
+/* Which kernels the graph's nodes may take: QN_PRECISION_EXACT without this call. Before the first node. */
+QN_API void qn_graph_set_precision(qn_graph *g, qn_precision precision);
 QN_API void qn_graph_close(qn_graph *graph);
 
 QN_API qn_value qn_graph_input(qn_graph *g, const char *name, qn_dtype dtype, qn_shape max_shape);

@@ -37,6 +37,11 @@ qn_status qn_graph_open(qn_engine *engine, qn_graph **graph)
     return qn_ok();
 }
 
+void qn_graph_set_precision(qn_graph *g, qn_precision precision)
+{
+    g->plan.precision = precision;
+}
+
 static void close_nodes(qn_graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {

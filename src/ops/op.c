@@ -93,6 +93,7 @@ const qn_kernel_row *qn_plan_pick(const qn_plan *p, const qn_kernel_table *table
     for (uint32_t i = 0; i < table->n_rows; i++) {
         const qn_kernel_row *row = &table->rows[i];
         if (!(mask >> i & 1) || !qn_row_runs_on(row, p->device)) continue;
+        if (row->inexact && p->precision == QN_PRECISION_EXACT) continue;
         if (p->forced && strcmp(row->name, p->forced) == 0) return row;
         if (!best && qn_row_preferred_on(row, p->device) && row_prefers(row, rows)) best = row;
         if (!second && !row->never_preferred) second = row;

@@ -62,6 +62,7 @@ typedef struct qn_kernel_row {
     uint32_t min_rows, max_rows; /* live rows for which it is preferred; max 0: no bound        */
     bool checked;                /* indexed by data: keep the implementation's bounds checks           */
     bool never_preferred;        /* only when forced (reference rows for comparison)                   */
+    bool inexact;                /* rounds activations to fewer bits: QN_PRECISION_AUTO only            */
 } qn_kernel_row;
 
 /* Value of a row's constant (0 if it has none of that name). */
@@ -233,7 +234,8 @@ typedef struct qn_dispatch {
 
 typedef struct qn_plan {
     const qn_device_info *device;
-    const char *forced; /* row name, or NULL                                          */
+    const char *forced;     /* row name, or NULL                                          */
+    qn_precision precision; /* of the node                                                */
     bool building;
     const qn_allocator *allocator; /* used while building only                          */
     const qn_node *node;
