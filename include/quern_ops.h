@@ -15,6 +15,16 @@ extern "C" {
 
 /* y[..., N] = x[..., K] . w[N, K]^T (+ bias[N]); any weight kind; bias 0: none. */
 QN_API qn_value qn_linear(qn_graph *g, qn_value x, qn_value w, qn_value bias);
+/* The same with what stands before and after a projection of a language model, as one node: where a kernel can, as one
+ * dispatch. */
+typedef struct qn_linear_options {
+    qn_value x, w, bias;
+    qn_value norm;     /* plain f32 weight [K], 0: none: x is normalized first, as by qn_rms_norm with eps         */
+    float eps;         /* of the norm                                                                           */
+    bool gated;        /* w is [2F, K], the gate's rows before the up's: y[..., F] = silu(gate) * up             */
+    qn_value residual; /* [..., N], 0: none: added to the product; not with gated                                */
+} qn_linear_options;
+QN_API qn_value qn_linear_with(qn_graph *g, const qn_linear_options *options);
 /* y[..., M, N] = scale * a[..., M, K] . b[..., K, N]; transpose_b: b is [..., N, K]. Ranks 2 to 4, f32 inputs,
  * activations or plain weights; batch dimensions are equal or 1 (repeated), a missing one is 1. For a packed weight:
  * qn_linear. */

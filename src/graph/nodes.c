@@ -8,10 +8,17 @@ static const char *weight_name(const qn_graph *g, qn_value w)
 
 qn_value qn_linear(qn_graph *g, qn_value x, qn_value w, qn_value bias)
 {
-    qn_value in[] = {x, w, bias};
-    return qn_graph_add_node(
-        g, &(qn_node_desc){.op = QN_OP_LINEAR, .inputs = in, .n_inputs = 3, .optional = 4, .name = weight_name(g, w)},
-        NULL);
+    return qn_linear_with(g, &(qn_linear_options){.x = x, .w = w, .bias = bias});
+}
+
+qn_value qn_linear_with(qn_graph *g, const qn_linear_options *o)
+{
+    qn_value in[] = {o->x, o->w, o->bias, o->norm, o->residual};
+    qn_node_desc d = {
+        .op = QN_OP_LINEAR, .inputs = in, .n_inputs = 5, .optional = 4 | 8 | 16, .name = weight_name(g, o->w)};
+    d.attrs.linear.eps = o->eps;
+    d.attrs.linear.gated = o->gated;
+    return qn_graph_add_node(g, &d, NULL);
 }
 
 qn_value qn_embedding(qn_graph *g, qn_value w, qn_value ids)

@@ -1,6 +1,6 @@
 /* batch_matmul.c - y[..., M, N] = scale * a[..., M, K] . b[..., K, N], both operands tensors of the graph.
  *
- * The live shape chooses the row: by M as in matmul.c, and the half of the table that reads whole vec4s where the lines
+ * The live shape chooses the row: by M as in linear.c, and the half of the table that reads whole vec4s where the lines
  * of both operands divide by 4. */
 #include "ops/check.h"
 

@@ -35,13 +35,14 @@ qn_status qn_check_elements(const qn_plan *p, const qn_shape *shape, uint32_t *n
     return qn_ok();
 }
 
+qn_bind qn_whole(const qn_plan *p, qn_value value)
+{
+    return (qn_bind){.kind = p->tensors[value].weight ? QN_BIND_DATA : QN_BIND_VALUE, .value = value};
+}
+
 void qn_bind_operand(const qn_plan *p, qn_dispatch *d, uint32_t i)
 {
-    qn_value value = p->node->inputs[i];
-    if (p->tensors[value].weight)
-        qn_bind_section(d, value, 0, QN_BIND_DATA);
-    else
-        qn_bind_value(d, value);
+    qn_bind_to(d, qn_whole(p, p->node->inputs[i]));
 }
 
 qn_status qn_plan_window(const qn_plan *p, uint64_t row_bytes, uint32_t max_rows, uint32_t *rows)
@@ -56,17 +57,20 @@ qn_status qn_plan_window(const qn_plan *p, uint64_t row_bytes, uint32_t max_rows
     return qn_ok();
 }
 
+qn_bind qn_window_of(const qn_plan *p, qn_value value, const qn_row_window *rows)
+{
+    qn_bind bind = qn_whole(p, value);
+    if (bind.kind == QN_BIND_DATA || rows->max_rows <= rows->window) return bind;
+    uint32_t left = rows->max_rows - rows->row0;
+    bind.offset = rows->row0 * rows->row_bytes;
+    bind.size = (left < rows->window ? left : rows->window) * rows->row_bytes;
+    return bind;
+}
+
 void qn_bind_rows(const qn_plan *p, qn_dispatch *d, qn_value value, uint64_t row_bytes, uint32_t max_rows,
                   uint32_t window, uint32_t row0)
 {
-    if (p->tensors[value].weight) {
-        qn_bind_section(d, value, 0, QN_BIND_DATA);
-    } else if (max_rows <= window) {
-        qn_bind_value(d, value);
-    } else {
-        uint32_t rows = max_rows - row0 < window ? max_rows - row0 : window;
-        qn_bind_window(d, value, row0 * row_bytes, rows * row_bytes);
-    }
+    qn_bind_to(d, qn_window_of(p, value, &(qn_row_window){row_bytes, max_rows, window, row0}));
 }
 
 qn_status qn_plan_word(const qn_plan *p, qn_dtype dtype, double number, uint32_t *word)

@@ -12,15 +12,23 @@ qn_status qn_check_f32_or_i32(const qn_plan *p, uint32_t i, qn_tensor **t);
 /* Elements of a shape, below 2^31: kernels index with 32 bits, and a folded grid passes the end by less than that. */
 qn_status qn_check_elements(const qn_plan *p, const qn_shape *shape, uint32_t *n);
 
-/* Binds input i whole: the tensor, or the data of a plain weight. */
+/* The whole of a value: a tensor, or the data of a plain weight. */
+qn_bind qn_whole(const qn_plan *p, qn_value value);
+/* Binds input i whole. */
 void qn_bind_operand(const qn_plan *p, qn_dispatch *d, uint32_t i);
 
 /* A tensor over the device's binding limit is computed in windows of rows, each with its dispatch. How many rows of
  * row_bytes bytes a window has: a multiple of 64, so that it begins at a multiple of 256 bytes. Where not even 64 rows
  * fit there is one window, and QN_ERR_LIMIT if that does not hold the maximum. */
 qn_status qn_plan_window(const qn_plan *p, uint64_t row_bytes, uint32_t max_rows, uint32_t *rows);
-/* Binds a tensor whole if its maximum of max_rows rows fits a window of `window` rows, else the window from row0. The
- * bound range depends on the maximum only, so that it is prepared at build for every live shape. */
+/* A tensor whole if its maximum of max_rows rows fits a window of `window` rows, else the window from row0. The bound
+ * range depends on the maximum only, so that it is prepared at build for every live shape. */
+typedef struct qn_row_window {
+    uint64_t row_bytes;
+    uint32_t max_rows, window, row0;
+} qn_row_window;
+qn_bind qn_window_of(const qn_plan *p, qn_value value, const qn_row_window *rows);
+/* Binds it. */
 void qn_bind_rows(const qn_plan *p, qn_dispatch *d, qn_value value, uint64_t row_bytes, uint32_t max_rows,
                   uint32_t window, uint32_t row0);
 /* A number of the node as a word of the type. Infinities become the ends of int32; what else is not one is refused. */

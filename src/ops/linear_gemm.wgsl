@@ -114,11 +114,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
                 let m = m_first + 4u * (a * (M4 / MICRO_M) + ty) + i / 4u;
                 let n = n_first + 4u * (b * THREADS_N + tx) + i % 4u;
                 if (m < p.m && n < p.n_part) {
-                    var v = acc[(a * MICRO_N + b) * 4u + i / 4u][i % 4u];
-                    if (HAS_BIAS == 1u) {
-                        v += bias[p.n0 + n];
-                    }
-                    y[m * p.n + p.n0 + n] = v;
+                    put(m, n, acc[(a * MICRO_N + b) * 4u + i / 4u][i % 4u]);
                 }
             }
         }

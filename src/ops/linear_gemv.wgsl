@@ -79,11 +79,7 @@ fn reduce(value: vec4<f32>, lid: u32) {
 fn store(m: u32, tile: u32, lid: u32) {
     let n = tile * TILE_N + lid;
     if (lid < TILE_N && n < p.n_part && m < p.m) {
-        var v = sums[lid];
-        if (HAS_BIAS == 1u) {
-            v += bias[p.n0 + n];
-        }
-        y[m * p.n + p.n0 + n] = v;
+        put(m, n, sums[lid]);
     }
 }
 

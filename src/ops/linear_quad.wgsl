@@ -39,11 +39,7 @@ fn store(m: u32, n: u32, sum: vec4<f32>) {
     }
     for (var i = 0u; i < 4u; i++) {
         if (n + i < p.n_part) {
-            var v = sum[i];
-            if (HAS_BIAS == 1u) {
-                v += bias[p.n0 + n + i];
-            }
-            y[m * p.n + p.n0 + n + i] = v;
+            put(m, n + i, sum[i]);
         }
     }
 }

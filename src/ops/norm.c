@@ -1,4 +1,6 @@
 /* norm.c - rms_norm. */
+#include "ops/norm.h"
+
 #include "ops/check.h"
 
 #include <math.h>
@@ -21,6 +23,12 @@ static const qn_kernel_row rows[] = {
 enum { N_ROWS = sizeof rows / sizeof rows[0] };
 const qn_kernel_table qn_rms_norm_kernels = {rows, N_ROWS};
 
+qn_status qn_check_eps(const qn_plan *p, float eps)
+{
+    if (eps >= 0.0f && !isinf(eps)) return qn_ok();
+    return qn_plan_fail(p, QN_ERR_ARGUMENT, "eps = %g is not a number >= 0", (double)eps);
+}
+
 static qn_status check(const qn_plan *p, const qn_tensor *x, const qn_tensor *w)
 {
     char xt[96], wt[96];
@@ -29,10 +37,7 @@ static qn_status check(const qn_plan *p, const qn_tensor *x, const qn_tensor *w)
     if (!w->weight) return qn_plan_fail(p, QN_ERR_ARGUMENT, "w must be a weight");
     if (x->live.rank == 0 || w->live.rank != 1 || w->live.dim[0] != x->live.dim[x->live.rank - 1])
         return qn_plan_fail(p, QN_ERR_ARGUMENT, "w%s does not fit the last dimension of x%s", wt, xt);
-    float eps = p->node->attrs.norm.eps;
-    if (!(eps >= 0.0f) || isinf(eps))
-        return qn_plan_fail(p, QN_ERR_ARGUMENT, "eps = %g is not a number >= 0", (double)eps);
-    return qn_ok();
+    return qn_check_eps(p, p->node->attrs.norm.eps);
 }
 
 /* Bit i: kernel row i can compute rows of e elements. */
@@ -44,23 +49,21 @@ static uint64_t usable(uint32_t e)
     return mask;
 }
 
-/* Rows row0 .. row0 + n - 1; `window` as of qn_plan_window. */
-static qn_status dispatch(qn_plan *p, const qn_kernel_row *row, uint32_t window, uint32_t row0, uint32_t n)
+qn_status qn_plan_norm_step(qn_plan *p, const qn_norm_step *step)
 {
+    const qn_kernel_row *row = qn_plan_pick(p, &qn_rms_norm_kernels, usable(step->e), step->n);
+    if (!row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel of this device takes rows of %u elements", step->e);
     qn_status s;
     qn_dispatch *d = qn_plan_dispatch(p, row, &s);
     if (!d) return s;
-    const qn_node *node = p->node;
-    uint32_t e = qn_plan_in(p, 1)->live.dim[0], max_rows = (uint32_t)(qn_shape_count(&qn_plan_in(p, 0)->max) / e);
-    uint64_t row_bytes = (uint64_t)e * 4;
-    qn_bind_rows(p, d, node->inputs[0], row_bytes, max_rows, window, row0);
-    qn_bind_operand(p, d, 1);
-    qn_bind_rows(p, d, node->outputs[0], row_bytes, max_rows, window, row0);
-    qn_param_u32(d, n);
-    qn_param_u32(d, e / qn_row_const(row, "ITEM"));
-    qn_param_u32(d, e);
-    qn_param_f32(d, node->attrs.norm.eps);
-    return qn_grid_1d(p, d, n);
+    qn_bind_to(d, step->x);
+    qn_bind_to(d, step->w);
+    qn_bind_to(d, step->y);
+    qn_param_u32(d, step->n);
+    qn_param_u32(d, step->e / qn_row_const(row, "ITEM"));
+    qn_param_u32(d, step->e);
+    qn_param_f32(d, step->eps);
+    return qn_grid_1d(p, d, step->n);
 }
 
 /* y[..., E] = x / sqrt(mean(x^2 over E) + eps) * w[E] */
@@ -70,15 +73,19 @@ qn_status qn_plan_rms_norm(qn_plan *p)
     QN_TRY(qn_check_f32(p, 0, &x));
     QN_TRY(qn_check_f32(p, 1, &w));
     QN_TRY(check(p, x, w));
-    uint32_t n = 0, window = 0, e = w->live.dim[0];
+    const qn_node *node = p->node;
+    uint32_t n = 0, e = w->live.dim[0];
     QN_TRY(qn_check_elements(p, &x->live, &n));
     QN_TRY(qn_plan_set_out(p, 0, QN_F32, x->live));
-    QN_TRY(qn_plan_window(p, (uint64_t)e * 4, (uint32_t)(qn_shape_count(&x->max) / e), &window));
-    for (uint32_t i = 0, m; qn_plan_probe(p, &qn_rms_norm_kernels, n / e, &i, &m);) {
-        const qn_kernel_row *row = qn_plan_pick(p, &qn_rms_norm_kernels, usable(e), m);
-        if (!row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel of this device takes rows of %u elements", e);
-        for (uint32_t at = 0; at < m; at += window)
-            QN_TRY(dispatch(p, row, window, at, m - at < window ? m - at : window));
-    }
+    qn_row_window at = {.row_bytes = (uint64_t)e * 4, .max_rows = (uint32_t)(qn_shape_count(&x->max) / e)};
+    QN_TRY(qn_plan_window(p, at.row_bytes, at.max_rows, &at.window));
+    qn_norm_step step = {.w = qn_whole(p, node->inputs[1]), .e = e, .eps = node->attrs.norm.eps};
+    for (uint32_t i = 0, m; qn_plan_probe(p, &qn_rms_norm_kernels, n / e, &i, &m);)
+        for (at.row0 = 0; at.row0 < m; at.row0 += at.window) {
+            step.n = m - at.row0 < at.window ? m - at.row0 : at.window;
+            step.x = qn_window_of(p, node->inputs[0], &at);
+            step.y = qn_window_of(p, node->outputs[0], &at);
+            QN_TRY(qn_plan_norm_step(p, &step));
+        }
     return qn_ok();
 }

@@ -229,24 +229,24 @@ qn_status qn_plan_scratch(qn_plan *p, uint32_t index, uint64_t bytes)
 
 /* ---- dispatches ------------------------------------------------------------------------------ */
 
-static void bind(qn_dispatch *d, qn_bind b)
+void qn_bind_to(qn_dispatch *d, qn_bind bind)
 {
-    if (d->n_binds < QN_MAX_BINDINGS) d->binds[d->n_binds++] = b;
+    if (d->n_binds < QN_MAX_BINDINGS) d->binds[d->n_binds++] = bind;
 }
 
 void qn_bind_value(qn_dispatch *d, qn_value value)
 {
-    bind(d, (qn_bind){.kind = QN_BIND_VALUE, .value = value});
+    qn_bind_to(d, (qn_bind){.kind = QN_BIND_VALUE, .value = value});
 }
 
 void qn_bind_window(qn_dispatch *d, qn_value value, uint64_t offset, uint64_t size)
 {
-    bind(d, (qn_bind){.kind = QN_BIND_VALUE, .value = value, .offset = offset, .size = size});
+    qn_bind_to(d, (qn_bind){.kind = QN_BIND_VALUE, .value = value, .offset = offset, .size = size});
 }
 
 void qn_bind_section(qn_dispatch *d, qn_value weight, uint32_t part, qn_bind_kind section)
 {
-    bind(d, (qn_bind){.kind = (uint8_t)section, .value = weight, .part = (uint16_t)part});
+    qn_bind_to(d, (qn_bind){.kind = (uint8_t)section, .value = weight, .part = (uint16_t)part});
 }
 
 void qn_bind_weight(qn_dispatch *d, qn_value weight, uint32_t part)
@@ -258,12 +258,12 @@ void qn_bind_weight(qn_dispatch *d, qn_value weight, uint32_t part)
 
 void qn_bind_scratch(qn_dispatch *d, uint32_t index)
 {
-    bind(d, (qn_bind){.kind = QN_BIND_SCRATCH, .value = index});
+    qn_bind_to(d, (qn_bind){.kind = QN_BIND_SCRATCH, .value = index});
 }
 
 void qn_bind_dummy(qn_dispatch *d)
 {
-    bind(d, (qn_bind){.kind = QN_BIND_DUMMY});
+    qn_bind_to(d, (qn_bind){.kind = QN_BIND_DUMMY});
 }
 
 void qn_param_u32(qn_dispatch *d, uint32_t value)

@@ -19,6 +19,7 @@ enum {
     QN_MAX_PARAMS = 64, /* 32-bit words of a parameter block        */
     QN_MAX_SPEC = 10,   /* constants of a kernel set by the node    */
     QN_MAX_CONSTS = 10, /* constants of a kernel set by its row     */
+    QN_MAX_WITH = 5,    /* WGSL files before a kernel's         */
     QN_MAX_SCRATCH = 2, /* scratch tensors of a node                */
 };
 
@@ -48,9 +49,9 @@ typedef struct qn_const {
  * group, has_bias, ...); they depend on the node, never on the live shape. WG_X, WG_Y, WG_Z are defined from
  * `workgroup`. */
 typedef struct qn_kernel_row {
-    const char *name;    /* "linear.gemv": family.variant                                      */
-    const char *source;  /* WGSL file (without ending) with the entry point                    */
-    const char *with[3]; /* WGSL files put before it; NULL ends                                */
+    const char *name;              /* "linear.gemv": family.variant                                      */
+    const char *source;            /* WGSL file (without ending) with the entry point                    */
+    const char *with[QN_MAX_WITH]; /* WGSL files put before it; NULL ends                                */
     const char *entry;
     const char *access; /* "rrrw": storage bindings from 1 on                                 */
     uint32_t workgroup[3];
@@ -87,6 +88,10 @@ typedef union qn_attrs {
     struct {
         float eps;
     } norm;
+    struct {
+        float eps; /* of the norm of x */
+        bool gated;
+    } linear;
     struct {
         qn_rope_mode mode;
     } rope;
@@ -289,6 +294,7 @@ qn_dispatch *qn_plan_dispatch(qn_plan *p, const qn_kernel_row *row, qn_status *s
 qn_status qn_plan_scratch(qn_plan *p, uint32_t index, uint64_t bytes);
 
 /* Bindings in the order of the row's access string. */
+void qn_bind_to(qn_dispatch *d, qn_bind bind);
 void qn_bind_value(qn_dispatch *d, qn_value value);
 void qn_bind_window(qn_dispatch *d, qn_value value, uint64_t offset, uint64_t size);
 void qn_bind_weight(qn_dispatch *d, qn_value weight, uint32_t part); /* data, scales, mins: three bindings */

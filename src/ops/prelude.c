@@ -59,7 +59,7 @@ qn_status qn_row_source(const qn_allocator *a, const qn_kernel_row *row, const u
         row->write(spec, written, sizeof written);
         put(&b, written);
     }
-    for (int i = 0; i < 3 && row->with[i]; i++) put_file(&b, row->with[i]);
+    for (int i = 0; i < QN_MAX_WITH && row->with[i]; i++) put_file(&b, row->with[i]);
     put_file(&b, row->source);
     if (b.status.code != QN_OK)
         qn_free(a, b.data);

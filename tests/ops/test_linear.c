@@ -1,14 +1,14 @@
 /* Linear: every shape of the project's table, every storage, every kernel row, against the float64 reference. */
-#include "ops/matmul_ref.h"
-#include "ops/op.h"
+#include "ops/linear.h"
+#include "ops/linear_ref.h"
+#include "ops/norm_ref.h"
 #include "support/op_harness.h"
 #include "support/plan_harness.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-extern const qn_kernel_table qn_linear_kernels;
 
 static const qn_tolerance q4_bound = {1e-4, 1e-3}; /* the bound of the issue for q4gsw */
 
@@ -114,6 +114,139 @@ static void every_row_computes_every_storage(void **state)
     }
 }
 
+/* ---- with norm, residual and gate ------------------------------------------------------------- */
+
+enum { WITH_NORM = 1, WITH_RESIDUAL = 2, WITH_GATE = 4 };
+
+typedef struct with_case {
+    qn_weight_kind kind;
+    uint32_t n, k, with; /* n: rows of the weight */
+    bool bias;
+} with_case;
+
+static double *reference(const with_case *c, const double *w, float *const in[4])
+{
+    const float *norm = in[1], *residual = in[2], *bias = in[3];
+    float *x = malloc(sizeof(float) * MAX_M * c->k);
+    double *normal = malloc(sizeof(double) * MAX_M * c->k);
+    qn_rms_norm_ref(in[0], norm, 1e-5, MAX_M, c->k, normal);
+    for (size_t i = 0; i < (size_t)MAX_M * c->k; i++) x[i] = c->with & WITH_NORM ? (float)normal[i] : in[0][i];
+    free(normal);
+    double *y = malloc(sizeof(double) * MAX_M * c->n);
+    qn_linear_ref(x, w, c->bias ? bias : NULL, MAX_M, c->n, c->k, y);
+    uint32_t f = c->n / 2;
+    for (uint32_t i = 0; i < MAX_M && (c->with & WITH_GATE); i++)
+        for (uint32_t j = 0; j < f; j++) {
+            double gate = y[(size_t)i * c->n + j];
+            y[(size_t)i * f + j] = gate / (1 + exp(-gate)) * y[(size_t)i * c->n + f + j];
+        }
+    for (size_t i = 0; i < (size_t)MAX_M * c->n && (c->with & WITH_RESIDUAL); i++) y[i] += (double)residual[i];
+    free(x);
+    return y;
+}
+
+static void run_with(qn_engine *engine, const with_case *c, const char *kernel)
+{
+    static const uint32_t rows[] = {MAX_M, 1, 3, 70};
+    qn_test_matrix m = qn_test_matrix_make(c->kind, c->n, c->k, 32, true, c->n * 31 + c->k);
+    uint32_t columns = c->with & WITH_GATE ? c->n / 2 : c->n;
+    float *in[4] = {qn_test_floats((size_t)MAX_M * c->k, 7, 1.0f), qn_test_floats(c->k, 8, 1.0f),
+                    qn_test_floats((size_t)MAX_M * c->n, 9, 1.0f), qn_test_floats(c->n, 10, 1.0f)};
+    double *want = reference(c, m.values, in);
+    qn_weight *w, *norm = qn_test_plain(engine, "norm", qn_shape_1(c->k), in[1]);
+    qn_weight *bias = qn_test_plain(engine, "bias", qn_shape_1(c->n), in[3]);
+    qn_assert_ok(qn_weight_create(engine, &m.desc, &w));
+    qn_graph *g = qn_test_graph(engine);
+    qn_value x = qn_graph_input(g, "x", QN_F32, qn_shape_2(MAX_M, c->k));
+    qn_value r = c->with & WITH_RESIDUAL ? qn_graph_input(g, "r", QN_F32, qn_shape_2(MAX_M, c->n)) : 0;
+    qn_linear_options o = {.x = x, .w = qn_graph_weight(g, w), .eps = 1e-5f, .residual = r};
+    o.gated = c->with & WITH_GATE;
+    if (c->with & WITH_NORM) o.norm = qn_graph_weight(g, norm);
+    if (c->bias) o.bias = qn_graph_weight(g, bias);
+    qn_value y = qn_linear_with(g, &o);
+    qn_graph_output(g, y, "y");
+    qn_assert_ok(qn_graph_build(g));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char what[128];
+        snprintf(what, sizeof what, "%s M=%u N=%u K=%u with %u", qn_test_kind_name(c->kind), rows[i], c->n, c->k,
+                 c->with);
+        qn_assert_ok(qn_graph_set_input(g, x, qn_shape_2(rows[i], c->k), in[0]));
+        if (r) qn_assert_ok(qn_graph_set_input(g, r, qn_shape_2(rows[i], c->n), in[2]));
+        const float *got = qn_test_run(g, y, qn_shape_2(rows[i], columns));
+        qn_test_compare(what, got, want, (size_t)rows[i] * columns, (qn_tolerance){3e-4, 1e-3});
+        if (kernel) assert_true(qn_test_dispatched(g, kernel));
+    }
+    qn_graph_close(g);
+    qn_weight_free(w);
+    qn_weight_free(norm);
+    qn_weight_free(bias);
+    qn_test_matrix_free(&m);
+    for (int i = 0; i < 4; i++) free(in[i]);
+    free(want);
+}
+
+static const with_case with_cases[] = {
+    {QN_WEIGHT_Q4, 96, 128, WITH_NORM, false},
+    {QN_WEIGHT_Q4, 96, 128, WITH_RESIDUAL, true},
+    {QN_WEIGHT_Q4, 192, 128, WITH_NORM | WITH_GATE, false},
+    {QN_WEIGHT_Q4A, 130, 288, WITH_NORM | WITH_RESIDUAL, true},
+    {QN_WEIGHT_Q8, 34, 100, WITH_NORM | WITH_GATE, true}, /* gate and up in one block of rows */
+    {QN_WEIGHT_F16, 66, 36, WITH_GATE, false},
+    {QN_WEIGHT_F32, 33, 68, WITH_NORM | WITH_RESIDUAL, false},
+};
+
+static void every_row_computes_norm_residual_and_gate(void **state)
+{
+    (void)state;
+    for (uint32_t r = 0; r < qn_linear_kernels.n_rows; r++) {
+        const qn_kernel_row *row = &qn_linear_kernels.rows[r];
+        qn_engine *engine = qn_test_engine(row->name);
+        for (size_t i = 0; i < sizeof with_cases / sizeof with_cases[0]; i++)
+            if (qn_row_runs_on(row, qn_engine_device(engine))) run_with(engine, &with_cases[i], row->name);
+        qn_engine_close(engine);
+    }
+}
+
+static void a_gated_product_of_a_split_weight_is_right(void **state)
+{
+    (void)state;
+    qn_engine *engine = NULL;
+    qn_assert_ok(qn_test_open_engine((qn_engine_options){.max_binding_bytes = 262144}, &engine));
+    run_with(engine, &(with_case){QN_WEIGHT_F32, 1024, 128, WITH_NORM | WITH_GATE, true}, NULL);
+    qn_engine_close(engine);
+}
+
+static void impossible_combinations_are_refused(void **state)
+{
+    static const struct {
+        uint32_t n;
+        bool gated, residual, long_norm;
+        const char *why;
+    } cases[] = {{63, true, false, false, "63 rows are no gate and up"},
+                 {64, true, true, false, "takes no residual"},
+                 {63, false, true, false, "the residual [3,64] must be"},
+                 {64, false, false, true, "norm [64] must be"}};
+    float zeros[64] = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t k = cases[i].long_norm ? 32 : 64;
+        qn_test_matrix m = qn_test_matrix_make(QN_WEIGHT_Q4, cases[i].n, k, 32, false, 3);
+        qn_weight *w, *norm = qn_test_plain(*state, "norm", qn_shape_1(64), zeros);
+        qn_assert_ok(qn_weight_create(*state, &m.desc, &w));
+        qn_graph *g = qn_test_graph(*state);
+        qn_linear_options o = {.x = qn_graph_input(g, "x", QN_F32, qn_shape_2(3, k)),
+                               .w = qn_graph_weight(g, w),
+                               .norm = qn_graph_weight(g, norm),
+                               .gated = cases[i].gated};
+        if (cases[i].residual) o.residual = qn_graph_input(g, "r", QN_F32, qn_shape_2(3, 64));
+        qn_linear_with(g, &o);
+        qn_assert_fails(qn_graph_build(g), QN_ERR_ARGUMENT, cases[i].why);
+        qn_graph_close(g);
+        qn_weight_free(w);
+        qn_weight_free(norm);
+        qn_test_matrix_free(&m);
+    }
+}
+
 /* ---- shapes ---------------------------------------------------------------------------------- */
 
 static void leading_dimensions_count_as_rows(void **state)
@@ -186,7 +319,7 @@ static qn_value plan_for(qn_test_plan *t, const qn_weight *w, uint32_t max_m)
 {
     qn_value x = qn_test_plan_tensor(t, "x", QN_F32, qn_shape_2(max_m, w->shape.dim[1]));
     qn_test_plan_weight(t, w);
-    qn_test_plan_absent(t);
+    for (int i = 0; i < 3; i++) qn_test_plan_absent(t); /* bias, norm, residual */
     qn_assert_ok(qn_test_plan_build(t));
     return x;
 }
@@ -276,7 +409,7 @@ static void large_outputs_take_windows(void **state)
     uint32_t rows = 0;
     for (size_t i = 0; i < t.plan.n_dispatches; i++) {
         const qn_dispatch *d = &t.plan.dispatches[i];
-        const qn_bind *y = &d->binds[5];
+        const qn_bind *y = &d->binds[7];
         assert_int_equal(y->offset, (uint64_t)rows * 128256 * 4);
         assert_int_equal(y->offset % 256, 0);
         assert_true(y->size <= t.device.max_binding_bytes);
@@ -314,6 +447,9 @@ int main(void)
         cmocka_unit_test(q4_covers_the_table),
         cmocka_unit_test(odd_groups_and_ragged_rows_work),
         cmocka_unit_test(every_row_computes_every_storage),
+        cmocka_unit_test(every_row_computes_norm_residual_and_gate),
+        cmocka_unit_test(a_gated_product_of_a_split_weight_is_right),
+        cmocka_unit_test(impossible_combinations_are_refused),
     };
     return cmocka_run_group_tests(tests, open_engine, close_engine);
 }

@@ -1,6 +1,18 @@
 /* neutral_base.c - cases of the operations that language models are made of, and the list of all families. */
 #include "support/neutrality.h"
 
+static qn_value add_linear_gated(const built *b)
+{
+    return qn_linear_with(
+        b->g, &(qn_linear_options){.x = b->in[0], .w = b->w[0], .norm = b->w[1], .eps = 1e-5f, .gated = true});
+}
+
+static qn_value add_linear_residual(const built *b)
+{
+    return qn_linear_with(
+        b->g, &(qn_linear_options){.x = b->in[0], .w = b->w[0], .norm = b->w[1], .eps = 1e-5f, .residual = b->in[1]});
+}
+
 static qn_value add_linear(const built *b)
 {
     return qn_linear(b->g, b->in[0], b->w[0], b->w[1]);
@@ -87,6 +99,15 @@ static qn_value add_integers(const built *b)
         .name = text, .op = QN_OP_LINEAR, .tables = {&qn_linear_kernels}, .in = {ROWS_OF(k)},                          \
         .w = {MATRIX(kind, n, k, group), VECTOR(n)}, .add = add_linear                                                 \
     }
+#define NOTHING                                                                                                        \
+    {                                                                                                                  \
+        {0}, 0                                                                                                         \
+    }
+#define LINEAR_WITH(text, n, k, function, other)                                                                       \
+    {                                                                                                                  \
+        .name = text, .op = QN_OP_LINEAR, .tables = {&qn_linear_kernels, &qn_gate_kernels, &qn_rms_norm_kernels},      \
+        .in = {ROWS_OF(k), other}, .w = {MATRIX(Q4, n, k, 32), VECTOR(k)}, .add = function                             \
+    }
 #define EMBEDDING(text, kind, k, group)                                                                                \
     {                                                                                                                  \
         .name = text, .op = QN_OP_EMBEDDING, .tables = {&qn_embedding_kernels}, .in = {{{2, {1, 0}}, QN_I32}},         \
@@ -137,6 +158,9 @@ static const op_case cases[] = {
     LINEAR("f16", F16, 21, 96, 0),
     LINEAR("bf16", BF16, 16, 32, 0),
     LINEAR("f32", F32, 20, 37, 0),
+    LINEAR_WITH("norm and gate", 48, 64, add_linear_gated, NOTHING),
+    LINEAR_WITH("norm and gate, ragged", 22, 35, add_linear_gated, NOTHING),
+    LINEAR_WITH("norm and residual", 20, 64, add_linear_residual, ROWS_OF(20)),
     EMBEDDING("q4", Q4, 64, 32),
     EMBEDDING("f16", F16, 37, 0),
     {.name = "E=64",

@@ -1,6 +1,6 @@
-/* matmul_ref.h - the plain C reference of linear, for tests. */
-#ifndef QN_OPS_MATMUL_REF_H
-#define QN_OPS_MATMUL_REF_H
+/* linear_ref.h - the plain C reference of linear, for tests. */
+#ifndef QN_OPS_LINEAR_REF_H
+#define QN_OPS_LINEAR_REF_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "ops/matmul_ref.h"
+#include "ops/linear_ref.h"
 
 #include <stddef.h>
 

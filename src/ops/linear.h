@@ -1,0 +1,26 @@
+/* linear.h - the kernel rows of linear, and what they can do beyond the product. */
+#ifndef QN_OPS_LINEAR_H
+#define QN_OPS_LINEAR_H
+
+#include "ops/op.h"
+
+/* Row constants of the linear kernels besides their tiles:
+ *   MIN_GROUPS  the row gives way to the next below so many workgroups
+ *   NORMS       1: can normalize x itself (spec NORM)
+ *   GATES       1: can compute silu(gate) * up itself (spec GATED)
+ * Rows without NORMS and GATES are served by dispatches before and after theirs. */
+enum {
+    QN_LINEAR_STORAGE,
+    QN_LINEAR_GROUP,
+    QN_LINEAR_SCALE_F16,
+    QN_LINEAR_K,
+    QN_LINEAR_HAS_BIAS,
+    QN_LINEAR_HAS_RESIDUAL,
+    QN_LINEAR_NORM,
+    QN_LINEAR_GATED,
+};
+#define QN_LINEAR_SPEC "STORAGE", "GROUP", "SCALE_F16", "K", "HAS_BIAS", "HAS_RESIDUAL", "NORM", "GATED"
+
+extern const qn_kernel_table qn_linear_kernels;
+
+#endif

@@ -1,0 +1,21 @@
+// linear_out.wgsl - what the linear kernels bind beside x and the weight, and how they end. A dispatch computes m rows
+// of x with the rows n0 .. n0 + n_part - 1 of w; kw: words a row, groups: scale groups a row.
+
+struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32, eps: f32 }
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(5) var<storage, read> bias: array<f32>;          // [rows of w]
+@group(0) @binding(7) var<storage, read> residual: array<f32>;      // [m, n]
+@group(0) @binding(8) var<storage, read_write> y: array<f32>;       // [m, n]
+
+// The product of x's row m and row n of the part.
+fn put(m: u32, n: u32, product: f32) {
+    let at = m * p.n + p.n0 + n;
+    var v = product;
+    if (HAS_BIAS == 1u) {
+        v += bias[p.n0 + n];
+    }
+    if (HAS_RESIDUAL == 1u) {
+        v += residual[at];
+    }
+    y[at] = v;
+}

@@ -1,0 +1,36 @@
+/* linear_rows.c - the kernel rows of linear.
+ *
+ * TILE_N x TILE_M: outputs of a workgroup. The choices were measured on an H100 (132 multiprocessors) and on llvmpipe:
+ * docs/performance.md. */
+#include "ops/linear.h"
+
+#define LINEAR_ROW(variant, file, operands, weights, lanes)                                                            \
+    .name = "linear." variant, .source = file, .with = {"storage", "linear_out", operands, weights}, .entry = "main",  \
+    .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}
+
+static const qn_kernel_row rows[] = {
+    {LINEAR_ROW("gemv", "linear_gemv", "linear4", "weights4", 256),
+     .consts = {{"TILE_N", 8}, {"TILE_M", 1}, {"MIN_GROUPS", 512}}, .preferred = QN_ROW_GPU, .min_rows = 1,
+     .max_rows = 1},
+    {LINEAR_ROW("gemv_narrow", "linear_gemv", "linear4", "weights4", 256), .consts = {{"TILE_N", 4}, {"TILE_M", 1}},
+     .preferred = QN_ROW_GPU, .min_rows = 1, .max_rows = 1},
+    {LINEAR_ROW("few", "linear_gemv", "linear4", "weights4", 256), .consts = {{"TILE_N", 16}, {"TILE_M", 4}},
+     .preferred = QN_ROW_GPU, .min_rows = 2, .max_rows = 64},
+    {LINEAR_ROW("gemm", "linear_gemm", "linear4", "weights4", 128),
+     .consts = {{"TILE_N", 64}, {"TILE_M", 128}, {"MICRO_M", 2}, {"MICRO_N", 2}, {"MIN_GROUPS", 256}},
+     .preferred = QN_ROW_GPU, .min_rows = 65},
+    {LINEAR_ROW("gemm_narrow", "linear_gemm", "linear4", "weights4", 64),
+     .consts = {{"TILE_N", 32}, {"TILE_M", 64}, {"MICRO_M", 2}, {"MICRO_N", 1}}, .preferred = QN_ROW_GPU,
+     .min_rows = 65},
+    {LINEAR_ROW("quad1", "linear_quad", "linear4", "weights4", 8), .consts = {{"TILE_N", 32}, {"TILE_M", 1}},
+     .preferred = QN_ROW_SOFTWARE, .min_rows = 1, .max_rows = 1},
+    {LINEAR_ROW("quad4", "linear_quad", "linear4", "weights4", 8), .consts = {{"TILE_N", 32}, {"TILE_M", 4}},
+     .preferred = QN_ROW_SOFTWARE, .min_rows = 2, .max_rows = 4},
+    {LINEAR_ROW("quad8", "linear_quad", "linear4", "weights4", 8), .consts = {{"TILE_N", 32}, {"TILE_M", 8}},
+     .preferred = QN_ROW_SOFTWARE, .min_rows = 5},
+    /* Any group size and any K: the reference among the kernels. */
+    {LINEAR_ROW("any", "linear_any", "linear1", "weights", 64),
+     .consts = {{"TILE_N", 64}, {"TILE_M", 1}, {"ANY_K", 1}}},
+};
+
+const qn_kernel_table qn_linear_kernels = {rows, sizeof rows / sizeof rows[0]};
