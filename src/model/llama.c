@@ -20,11 +20,6 @@ static qn_value weight(const pass *f, qn_weight *w)
     return qn_graph_weight(f->g, w);
 }
 
-static qn_value linear(const pass *f, qn_value x, qn_weight *w)
-{
-    return qn_linear(f->g, x, weight(f, w), 0);
-}
-
 static qn_value cache(const pass *f, const char *name, uint32_t layer)
 {
     char text[32];
@@ -32,30 +27,54 @@ static qn_value cache(const pass *f, const char *name, uint32_t layer)
     return qn_graph_state(f->g, text, QN_F32, qn_shape_4(1, f->sizes->ctx, f->h->n_kv_heads, f->h->head_dim));
 }
 
-/* x [S, E] -> [S, E] */
+static qn_value linear(const pass *f, qn_value x, qn_weight *w)
+{
+    return qn_linear(f->g, x, weight(f, w), 0);
+}
+
+/* residual + x . w^T */
+static qn_value add_linear(const pass *f, qn_value residual, qn_value x, qn_weight *w)
+{
+    return qn_linear_with(f->g, &(qn_linear_options){.x = x, .w = weight(f, w), .residual = residual});
+}
+
+static qn_value norm_linear(const pass *f, qn_value x, qn_weight *norm, qn_weight *w, bool gated)
+{
+    return qn_linear_with(
+        f->g,
+        &(qn_linear_options){.x = x, .w = weight(f, w), .norm = weight(f, norm), .eps = f->h->rms_eps, .gated = gated});
+}
+
+/* x [S, E] -> x + attention, [S, E] */
 static qn_value attention(const pass *f, const qn_layer *l, uint32_t i, qn_value x)
 {
     qn_graph *g = f->g;
     const qn_hparams *h = f->h;
     qn_shape q_heads = qn_shape_4(1, 0, h->n_heads, h->head_dim); /* 0: the live S */
     qn_shape kv_heads = qn_shape_4(1, 0, h->n_kv_heads, h->head_dim);
-    qn_value q = qn_view(g, linear(f, x, l->wq), q_heads);  /* [1, S, Hq, D]  */
-    qn_value k = qn_view(g, linear(f, x, l->wk), kv_heads); /* [1, S, Hkv, D] */
-    qn_value v = qn_view(g, linear(f, x, l->wv), kv_heads); /* [1, S, Hkv, D] */
+    qn_value y = qn_rms_norm(g, x, weight(f, l->attn_norm), h->rms_eps);
+    qn_value q = qn_view(g, linear(f, y, l->wq), q_heads);  /* [1, S, Hq, D]  */
+    qn_value k = qn_view(g, linear(f, y, l->wk), kv_heads); /* [1, S, Hkv, D] */
+    qn_value v = qn_view(g, linear(f, y, l->wv), kv_heads); /* [1, S, Hkv, D] */
     q = qn_rope(g, q, f->rope, f->pos, QN_ROPE_INTERLEAVED);
     k = qn_rope(g, k, f->rope, f->pos, QN_ROPE_INTERLEAVED);
     qn_value k_cache = cache(f, "k_cache", i), v_cache = cache(f, "v_cache", i);    /* [1, C, Hkv, D] */
     qn_value o = qn_sdpa_with_kv_cache(g, q, k, v, k_cache, v_cache, f->pos, NULL); /* [1, S, Hq, D] */
     o = qn_view(g, o, qn_shape_2(0, h->n_heads * h->head_dim));                     /* [S, Hq * D]    */
-    return linear(f, o, l->wo);                                                     /* [S, E]         */
+    return add_linear(f, x, o, l->wo);
 }
 
-/* x [S, E] -> [S, E] */
+/* x [S, E] -> x + feed-forward, [S, E] */
 static qn_value feed_forward(const pass *f, const qn_layer *l, qn_value x)
 {
-    qn_value gate = linear(f, x, l->gate); /* [S, F] */
-    qn_value up = linear(f, x, l->up);     /* [S, F] */
-    return linear(f, qn_silu_mul(f->g, gate, up), l->down);
+    qn_value hidden; /* [S, F] */
+    if (l->gate_up) {
+        hidden = norm_linear(f, x, l->ffn_norm, l->gate_up, true);
+    } else {
+        qn_value y = qn_rms_norm(f->g, x, weight(f, l->ffn_norm), f->h->rms_eps);
+        hidden = qn_silu_mul(f->g, linear(f, y, l->gate), linear(f, y, l->up));
+    }
+    return add_linear(f, x, hidden, l->down);
 }
 
 qn_model_io qn_llama_graph(qn_graph *g, const qn_model *model, const qn_model_sizes *sizes)
@@ -73,15 +92,11 @@ qn_model_io qn_llama_graph(qn_graph *g, const qn_model *model, const qn_model_si
     pass f = {.g = g, .h = h, .sizes = sizes, .pos = io.pos, .rope = qn_rope_table(g, &rope)};
     qn_value x = qn_embedding(g, weight(&f, model->token_embd), io.tokens); /* [S, E] */
     for (uint32_t i = 0; i < h->n_layers; i++) {
-        const qn_layer *l = &model->layers[i];
-        qn_value y = qn_rms_norm(g, x, weight(&f, l->attn_norm), h->rms_eps);
-        x = qn_add(g, x, attention(&f, l, i, y));
-        y = qn_rms_norm(g, x, weight(&f, l->ffn_norm), h->rms_eps);
-        x = qn_add(g, x, feed_forward(&f, l, y));
+        x = attention(&f, &model->layers[i], i, x);
+        x = feed_forward(&f, &model->layers[i], x);
     }
-    x = qn_last_rows(g, x, io.n_logits, sizes->max_logits); /* [n_logits, E] */
-    x = qn_rms_norm(g, x, weight(&f, model->output_norm), h->rms_eps);
-    io.logits = linear(&f, x, model->output); /* [n_logits, V] */
+    x = qn_last_rows(g, x, io.n_logits, sizes->max_logits);                   /* [n_logits, E] */
+    io.logits = norm_linear(&f, x, model->output_norm, model->output, false); /* [n_logits, V] */
     qn_graph_output(g, io.logits, "logits");
     return io;
 }

@@ -43,7 +43,8 @@ void qn_model_close(qn_model *model)
     qn_weight_free(m->output_norm);
     for (uint32_t i = 0; m->layers && i < m->hparams.n_layers; i++) {
         const qn_layer *l = &m->layers[i];
-        qn_weight *const weights[] = {l->attn_norm, l->wq, l->wk, l->wv, l->wo, l->ffn_norm, l->gate, l->up, l->down};
+        qn_weight *const weights[] = {l->attn_norm, l->wqkv,    l->wq,   l->wk, l->wv,  l->wo,
+                                      l->ffn_norm,  l->gate_up, l->gate, l->up, l->down};
         for (size_t k = 0; k < sizeof weights / sizeof weights[0]; k++) qn_weight_free(weights[k]);
     }
     qn_free(m->allocator, m->layers);
@@ -185,7 +186,7 @@ static qn_status prepare(qn_loader *l)
     QN_TRY(check_memory(l));
     for (size_t i = 0; i < l->n_tensors; i++) {
         l->total += l->tensors[i].source->size;
-        QN_TRY(qn_weight_allocate(l->tensors[i].weight, gpu));
+        if (l->tensors[i].row0 == 0) QN_TRY(qn_weight_allocate(l->tensors[i].weight, gpu));
     }
     return make_staging(l);
 }
@@ -197,14 +198,15 @@ static qn_status load_rows(qn_loader *l, const qn_model_tensor *t, void *slot, b
 {
     const qn_weight *w = t->weight;
     const qn_quant_type *type = qn_quant_find(t->source->type);
-    uint32_t rows = qn_weight_chunk_rows(w, l->row, qn_upload_slot_bytes(l->upload));
-    uint64_t row_bytes = t->source->size / w->shape.dim[0];
+    uint32_t rows = qn_weight_chunk_rows(w, t->row0 + l->row, qn_upload_slot_bytes(l->upload));
+    if (rows > t->rows - l->row) rows = (uint32_t)(t->rows - l->row);
+    uint64_t row_bytes = t->source->size / t->rows;
     qn_status s;
     const void *src = read_source(l, t->source->offset + l->row * row_bytes, rows * row_bytes, pending, &s);
     if (!src) return s;
     qn_pack_rows out = qn_weight_chunk_place(w, rows, slot);
     qn_quant_pack(type, src, rows, w->shape.dim[1], &out);
-    QN_TRY(qn_weight_chunk_submit(w, l->row, rows, l->upload));
+    QN_TRY(qn_weight_chunk_submit(w, t->row0 + l->row, rows, l->upload));
     l->row += rows;
     l->done += rows * row_bytes;
     return qn_ok();
@@ -214,7 +216,7 @@ static qn_status load_rows(qn_loader *l, const qn_model_tensor *t, void *slot, b
 static qn_status load_elements(qn_loader *l, const qn_model_tensor *t, void *slot, bool *pending)
 {
     const qn_quant_type *type = qn_quant_find(t->source->type);
-    uint64_t total = t->weight->shape.dim[0], fit = qn_upload_slot_bytes(l->upload) / 4;
+    uint64_t total = t->rows, fit = qn_upload_slot_bytes(l->upload) / 4;
     uint64_t n = total - l->row < fit ? total - l->row : fit;
     uint64_t size = type->block_bytes; /* of one element: plain tensors are not blocked */
     qn_status s;
@@ -238,8 +240,8 @@ static qn_status load_chunk(qn_loader *l, bool *pending)
     }
     const qn_model_tensor *t = &l->tensors[l->at];
     qn_status s = t->weight->matrix ? load_rows(l, t, slot, pending) : load_elements(l, t, slot, pending);
-    QN_TRY(qn_in(s, "tensor %s", t->weight->name));
-    if (l->row < t->weight->shape.dim[0]) return qn_ok();
+    QN_TRY(qn_in(s, "tensor %.*s", (int)t->source->name.size, t->source->name.data));
+    if (l->row < t->rows) return qn_ok();
     l->row = 0;
     l->at++;
     return qn_ok();

@@ -15,13 +15,17 @@ typedef struct qn_hparams {
     bool tied_output;
 } qn_hparams;
 
+/* Matrices that read the same x are joined into one, so that one dispatch computes them: where they are of one type,
+ * and else they stay apart and the joined one is NULL. */
 typedef struct qn_layer {
-    qn_weight *attn_norm;    /* [E]                */
-    qn_weight *wq, *wk, *wv; /* [Hq*D, E], [Hkv*D, E] twice */
-    qn_weight *wo;           /* [E, Hq*D]          */
-    qn_weight *ffn_norm;     /* [E]                */
-    qn_weight *gate, *up;    /* [F, E]             */
-    qn_weight *down;         /* [E, F]             */
+    qn_weight *attn_norm;    /* [E]                                    */
+    qn_weight *wqkv;         /* [(Hq + 2 Hkv) * D, E]; NULL: apart     */
+    qn_weight *wq, *wk, *wv; /* [Hq*D, E], [Hkv*D, E] twice, or NULL   */
+    qn_weight *wo;           /* [E, Hq*D]                              */
+    qn_weight *ffn_norm;     /* [E]                                    */
+    qn_weight *gate_up;      /* [2F, E]; NULL: apart                   */
+    qn_weight *gate, *up;    /* [F, E], or NULL                        */
+    qn_weight *down;         /* [E, F]                                 */
 } qn_layer;
 
 struct qn_model {
@@ -39,10 +43,11 @@ struct qn_model {
     qn_chat_kind chat;
 };
 
-/* A tensor of the file and the weight it becomes. */
+/* A tensor of the file and the weight it becomes, or the rows of a joined one from row0 on. */
 typedef struct qn_model_tensor {
     const qn_gguf_tensor *source;
     qn_weight *weight;
+    uint32_t row0, rows; /* of a plain tensor: 0 and its elements */
 } qn_model_tensor;
 
 /* Reads what the header says into an unloaded model: hyper-parameters, tokenizer, chat template, info. Where the

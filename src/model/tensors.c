@@ -13,6 +13,13 @@ typedef struct wanted {
     uint32_t n, k; /* [N, K]; plain tensors: [K] */
 } wanted;
 
+/* Neighbours in the table of a layer's tensors that become one weight where they can. */
+typedef struct joined {
+    const char *suffix;
+    size_t offset;
+    uint32_t first, n; /* in the table */
+} joined;
+
 typedef struct describer {
     qn_model *model;
     const qn_gguf *gguf;
@@ -37,19 +44,73 @@ static qn_status check_tensor(const qn_gguf_tensor *t, const char *name, bool ma
     return qn_ok();
 }
 
-static qn_status take(describer *d, const char *name, const wanted *w, qn_weight **weight)
+static qn_status find(const describer *d, const char *name, const wanted *w, const qn_gguf_tensor **t)
 {
-    const qn_gguf_tensor *t = qn_gguf_find_tensor(d->gguf, name);
-    QN_TRY(check_tensor(t, name, w->matrix, w->n, w->k));
+    *t = qn_gguf_find_tensor(d->gguf, name);
+    return check_tensor(*t, name, w->matrix, w->n, w->k);
+}
+
+static qn_status add(describer *d, const qn_gguf_tensor *t, qn_weight *weight, uint32_t row0, uint32_t rows)
+{
     if (d->n >= d->capacity) return qn_fail(QN_ERR_INTERNAL, "more tensors than counted");
-    qn_shape shape = w->matrix ? qn_shape_2(w->n, w->k) : qn_shape_1(w->k);
-    const qn_pack_format *format = &qn_quant_find(t->type)->format;
-    QN_TRY(qn_weight_describe(d->model->allocator, d->device, name, w->matrix, shape, format, weight));
-    d->tensors[d->n++] = (qn_model_tensor){t, *weight};
+    d->tensors[d->n++] = (qn_model_tensor){t, weight, row0, rows};
     return qn_ok();
 }
 
-static qn_status take_layer(describer *d, uint32_t i)
+static qn_status take(describer *d, const char *name, const wanted *w, qn_weight **weight)
+{
+    const qn_gguf_tensor *t;
+    QN_TRY(find(d, name, w, &t));
+    qn_shape shape = w->matrix ? qn_shape_2(w->n, w->k) : qn_shape_1(w->k);
+    const qn_pack_format *format = &qn_quant_find(t->type)->format;
+    QN_TRY(qn_weight_describe(d->model->allocator, d->device, name, w->matrix, shape, format, weight));
+    return add(d, t, *weight, 0, shape.dim[0]);
+}
+
+/* ---- layers ---------------------------------------------------------------------------------- */
+
+enum { MAX_NAME = 64 };
+
+static void layer_name(char name[MAX_NAME], uint32_t layer, const char *suffix)
+{
+    snprintf(name, MAX_NAME, "blk.%u.%s.weight", layer, suffix);
+}
+
+static qn_weight **layer_slot(const describer *d, uint32_t layer, size_t offset)
+{
+    return (qn_weight **)(void *)((char *)&d->model->layers[layer] + offset);
+}
+
+static bool same_format(const qn_gguf_tensor *a, const qn_gguf_tensor *b)
+{
+    const qn_pack_format *f = &qn_quant_find(a->type)->format, *g = &qn_quant_find(b->type)->format;
+    return f->storage == g->storage && f->group == g->group && f->scale_f16 == g->scale_f16;
+}
+
+/* Makes the joined weight of `parts`, or leaves *done false where they do not fit together: another type, or rows that
+ * end within a block of the packed layout. */
+static qn_status take_joined(describer *d, uint32_t layer, const joined *j, const wanted *parts, bool *done)
+{
+    const qn_gguf_tensor *t[3] = {NULL};
+    uint32_t rows = 0;
+    char name[MAX_NAME];
+    *done = false;
+    for (uint32_t i = 0; i < j->n; i++) {
+        layer_name(name, layer, parts[i].suffix);
+        QN_TRY(find(d, name, &parts[i], &t[i]));
+        if (!same_format(t[i], t[0]) || rows % QN_PACK_ROWS != 0 || parts[i].n > INT32_MAX - rows) return qn_ok();
+        rows += parts[i].n;
+    }
+    qn_weight **slot = layer_slot(d, layer, j->offset);
+    layer_name(name, layer, j->suffix);
+    QN_TRY(qn_weight_describe(d->model->allocator, d->device, name, true, qn_shape_2(rows, parts[0].k),
+                              &qn_quant_find(t[0]->type)->format, slot));
+    for (uint32_t i = 0, row0 = 0; i < j->n; row0 += parts[i++].n) QN_TRY(add(d, t[i], *slot, row0, parts[i].n));
+    *done = true;
+    return qn_ok();
+}
+
+static qn_status take_layer(describer *d, uint32_t layer)
 {
     const qn_hparams *h = &d->model->hparams;
     uint32_t e = h->n_embd, f = h->n_ff, q = h->n_heads * h->head_dim, kv = h->n_kv_heads * h->head_dim;
@@ -64,14 +125,24 @@ static qn_status take_layer(describer *d, uint32_t i)
         {"ffn_up", offsetof(qn_layer, up), true, f, e},
         {"ffn_down", offsetof(qn_layer, down), true, e, f},
     };
-    for (size_t k = 0; k < sizeof table / sizeof table[0]; k++) {
-        char name[64];
-        snprintf(name, sizeof name, "blk.%u.%s.weight", i, table[k].suffix);
-        qn_weight **slot = (qn_weight **)(void *)((char *)&d->model->layers[i] + table[k].offset);
-        QN_TRY(take(d, name, &table[k], slot));
+    static const joined joins[] = {
+        {"ffn_gate_up", offsetof(qn_layer, gate_up), 6, 2},
+    };
+    for (uint32_t k = 0, j = 0; k < sizeof table / sizeof table[0]; k++) {
+        if (j < sizeof joins / sizeof joins[0] && k == joins[j].first) {
+            bool done;
+            QN_TRY(take_joined(d, layer, &joins[j], &table[k], &done));
+            if (done) k += joins[j].n;
+            j++;
+        }
+        char name[MAX_NAME];
+        layer_name(name, layer, table[k].suffix);
+        QN_TRY(take(d, name, &table[k], layer_slot(d, layer, table[k].offset)));
     }
     return qn_ok();
 }
+
+/* ---- the file -------------------------------------------------------------------------------- */
 
 /* Every tensor of the file must have a use: an unknown one (a bias, an expert) means another forward pass. */
 static qn_status check_unused(const describer *d)
@@ -135,8 +206,9 @@ qn_status qn_model_describe(qn_model *model, const qn_gguf *gguf, const qn_devic
         qn_free(model->allocator, d.tensors);
         return s;
     }
-    model->info.weight_gpu_bytes = 0;
-    for (size_t i = 0; i < d.n; i++) model->info.weight_gpu_bytes += qn_weight_bytes(d.tensors[i].weight);
+    model->info.weight_gpu_bytes = 0; /* each weight once */
+    for (size_t i = 0; i < d.n; i++)
+        if (d.tensors[i].row0 == 0) model->info.weight_gpu_bytes += qn_weight_bytes(d.tensors[i].weight);
     *tensors = d.tensors;
     *n_tensors = d.n;
     return qn_ok();

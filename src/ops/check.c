@@ -45,16 +45,32 @@ void qn_bind_operand(const qn_plan *p, qn_dispatch *d, uint32_t i)
     qn_bind_to(d, qn_whole(p, p->node->inputs[i]));
 }
 
-qn_status qn_plan_window(const qn_plan *p, uint64_t row_bytes, uint32_t max_rows, uint32_t *rows)
+uint32_t qn_window_granule(uint64_t row_bytes)
 {
-    uint64_t fit = p->device->max_binding_bytes / row_bytes;
-    if (fit < 64 && max_rows > fit)
+    uint32_t rows = 1;
+    while (rows < 64 && rows * row_bytes % 256 != 0) rows *= 2;
+    return rows;
+}
+
+qn_status qn_plan_windows(const qn_plan *p, uint64_t widest, uint32_t granule, uint32_t max_rows, uint32_t *rows)
+{
+    uint64_t fit = p->device->max_binding_bytes / widest;
+    if (fit < granule && max_rows > fit)
         return qn_plan_fail(p, QN_ERR_LIMIT,
                             "%u rows of %" PRIu64 " bytes are over the device's binding limit of %" PRIu64, max_rows,
-                            row_bytes, p->device->max_binding_bytes);
+                            widest, p->device->max_binding_bytes);
     if (fit > INT32_MAX) fit = INT32_MAX;
-    *rows = (uint32_t)(fit < 64 ? fit : fit / 64 * 64);
+    if (fit >= 64)
+        fit = fit / 64 * 64;
+    else if (max_rows > fit)
+        fit = fit / granule * granule;
+    *rows = (uint32_t)fit;
     return qn_ok();
+}
+
+qn_status qn_plan_window(const qn_plan *p, uint64_t row_bytes, uint32_t max_rows, uint32_t *rows)
+{
+    return qn_plan_windows(p, row_bytes, qn_window_granule(row_bytes), max_rows, rows);
 }
 
 qn_bind qn_window_of(const qn_plan *p, qn_value value, const qn_row_window *rows)

@@ -17,9 +17,13 @@ qn_bind qn_whole(const qn_plan *p, qn_value value);
 /* Binds input i whole. */
 void qn_bind_operand(const qn_plan *p, qn_dispatch *d, uint32_t i);
 
-/* A tensor over the device's binding limit is computed in windows of rows, each with its dispatch. How many rows of
- * row_bytes bytes a window has: a multiple of 64, so that it begins at a multiple of 256 bytes. Where not even 64 rows
- * fit there is one window, and QN_ERR_LIMIT if that does not hold the maximum. */
+/* A tensor over the device's binding limit is computed in windows of rows, each with its dispatch. A window begins at a
+ * multiple of 256 bytes: at a multiple of so many rows of row_bytes. */
+uint32_t qn_window_granule(uint64_t row_bytes);
+/* How many rows a window has where `widest` bytes a row have to fit a binding: a multiple of 64 where that fits, else
+ * of `granule`. QN_ERR_LIMIT when not even that fits and there are more rows. */
+qn_status qn_plan_windows(const qn_plan *p, uint64_t widest, uint32_t granule, uint32_t max_rows, uint32_t *rows);
+/* The same for rows of one size. */
 qn_status qn_plan_window(const qn_plan *p, uint64_t row_bytes, uint32_t max_rows, uint32_t *rows);
 /* A tensor whole if its maximum of max_rows rows fits a window of `window` rows, else the window from row0. The bound
  * range depends on the maximum only, so that it is prepared at build for every live shape. */

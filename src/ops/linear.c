@@ -246,9 +246,10 @@ static qn_status add_window(qn_plan *p, const call *c)
 /* Rows that one dispatch can bind, index with 32 bits and count in the grid. */
 static qn_status window_rows(const qn_plan *p, call *c)
 {
-    uint32_t n = c->w->shape.dim[0], k = c->w->shape.dim[1];
+    uint32_t n = c->w->shape.dim[0], k = c->w->shape.dim[1], columns = p->node->attrs.linear.gated ? n / 2 : n;
     uint64_t row_bytes = (uint64_t)(n > k ? n : k) * 4;
-    QN_TRY(qn_plan_window(p, row_bytes, c->max_m, &c->window));
+    uint32_t x = qn_window_granule((uint64_t)k * 4), y = qn_window_granule((uint64_t)columns * 4);
+    QN_TRY(qn_plan_windows(p, row_bytes, x > y ? x : y, c->max_m, &c->window));
     uint64_t grid = (uint64_t)p->device->max_grid * qn_row_const(c->row, "TILE_M") / 64 * 64;
     if (c->window > grid) c->window = (uint32_t)grid;
     uint64_t indices = UINT32_MAX / (row_bytes / 4);

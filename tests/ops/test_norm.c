@@ -113,10 +113,11 @@ static void refusals(void **state)
 {
     (void)state;
     qn_test_plan t;
-    qn_weight *w = NULL, *matrix = NULL;
+    qn_weight *w = NULL, *matrix = NULL, *narrow = NULL;
     qn_device_info device = qn_test_baseline_device();
     qn_pack_format f32 = {.storage = QN_STORE_F32};
     qn_assert_ok(qn_weight_describe(NULL, &device, "norm", false, qn_shape_1(64), NULL, &w));
+    qn_assert_ok(qn_weight_describe(NULL, &device, "narrow", false, qn_shape_1(60), NULL, &narrow));
     qn_assert_ok(qn_weight_describe(NULL, &device, "matrix", true, qn_shape_2(1, 64), &f32, &matrix));
     const struct {
         qn_shape x;
@@ -145,12 +146,13 @@ static void refusals(void **state)
     qn_assert_fails(qn_test_plan_build(&t), QN_ERR_LIMIT, "2^31");
     qn_test_plan_free(&t);
     qn_test_plan_init(&t, QN_OP_RMS_NORM);
-    t.device.max_binding_bytes = 4096;
-    qn_test_plan_tensor(&t, "x", QN_F32, qn_shape_2(17, 64));
-    qn_test_plan_weight(&t, w);
-    qn_assert_fails(qn_test_plan_build(&t), QN_ERR_LIMIT, "17 rows of 256 bytes");
+    t.device.max_binding_bytes = 256; /* a row fits, but the next one would not begin at a multiple of 256 bytes */
+    qn_test_plan_tensor(&t, "x", QN_F32, qn_shape_2(17, 60));
+    qn_test_plan_weight(&t, narrow);
+    qn_assert_fails(qn_test_plan_build(&t), QN_ERR_LIMIT, "17 rows of 240 bytes");
     qn_test_plan_free(&t);
     qn_weight_free(w);
+    qn_weight_free(narrow);
     qn_weight_free(matrix);
 }
 
