@@ -16,7 +16,14 @@ extern "C" {
 
 enum { QN_MAX_RANK = 8 };
 
-typedef enum qn_dtype { QN_F32 = 1, QN_I32 } qn_dtype;
+typedef enum qn_dtype {
+    QN_F32 = 1,
+    QN_I32,
+    /* Of states [1, C, H, D] that are caches of attention only: a row of H * D elements begins at a multiple of 16
+       bytes. */
+    QN_F16,  /* IEEE halves; D is a multiple of 8                                                          */
+    QN_Q8_0, /* codes -127..127, H * D bytes, then a half for each block of 32, the scale; D is a multiple of 32 */
+} qn_dtype;
 
 typedef struct qn_shape {
     uint32_t rank; /* 0..QN_MAX_RANK; rank 0 is a scalar */
@@ -77,9 +84,11 @@ QN_API qn_value qn_graph_input(qn_graph *g, const char *name, qn_dtype dtype, qn
 QN_API qn_value qn_graph_int(qn_graph *g, const char *name, uint32_t max);
 /* An integer that never changes. */
 QN_API qn_value qn_graph_const_int(qn_graph *g, int32_t number);
-/* A tensor kept between executions, zero at first. */
+/* A tensor kept between executions, zero at first. Its bytes: qn_state_bytes. */
 QN_API qn_value qn_graph_state(qn_graph *g, const char *name, qn_dtype dtype, qn_shape shape);
 QN_API qn_value qn_graph_weight(qn_graph *g, qn_weight *weight);
+/* Bytes of such a tensor, rows of QN_F16 and QN_Q8_0 padded as said at qn_dtype. */
+QN_API uint64_t qn_state_bytes(qn_dtype dtype, const qn_shape *shape);
 QN_API void qn_graph_output(qn_graph *g, qn_value value, const char *name);
 
 static inline qn_shape qn_shape_1(uint32_t a)
@@ -126,7 +135,7 @@ QN_API qn_status qn_graph_poll(qn_graph *g, bool *done);
 /* Data and live shape of an output after *done (valid until the next submit); NULL if not wanted. */
 QN_API const void *qn_graph_output_data(qn_graph *g, qn_value output, qn_shape *live);
 QN_API qn_shape qn_graph_live_shape(const qn_graph *g, qn_value value);
-/* Writes a state (tightly packed, whole) between executions. data NULL: zeros. */
+/* Writes a state (whole, its qn_state_bytes) between executions. data NULL: zeros. */
 QN_API qn_status qn_graph_write_state(qn_graph *g, qn_value state, const void *data);
 
 #ifndef QN_NO_BLOCKING

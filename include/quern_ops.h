@@ -65,7 +65,8 @@ QN_API qn_value qn_rope(qn_graph *g, qn_value x, qn_value table, qn_value pos, q
 QN_API qn_value qn_rope_tables(qn_graph *g, qn_value x, qn_value cosines, qn_value sines, qn_value pos,
                                qn_rope_mode mode);
 
-/* cache[1, C, H, D] rows pos..pos+S-1 = x[1, S, H, D]. pos + S > C is refused and nothing is written. */
+/* cache[1, C, H, D] rows pos..pos+S-1 = x[1, S, H, D]. pos + S > C is refused and nothing is written. A cache may be of
+ * any type of qn_dtype but QN_I32; here and below. */
 QN_API void qn_update_cache(qn_graph *g, qn_value x, qn_value cache, qn_value pos);
 
 typedef struct qn_sdpa_options {
@@ -76,6 +77,26 @@ typedef struct qn_sdpa_options {
  * query row i over cache rows 0..pos+i; query head h uses kv head h / (Hq/Hkv). D is a multiple of 4. */
 QN_API qn_value qn_sdpa_with_kv_cache(qn_graph *g, qn_value q, qn_value k, qn_value v, qn_value k_cache,
                                       qn_value v_cache, qn_value pos, const qn_sdpa_options *options);
+
+/* Its two halves for a model that projects q, k and v at once. First: qkv[S, (Hq + 2 Hkv) * D], a row holding the heads
+ * of q, then k, then v. q and k are rotated at positions pos.. by the table (qn_rope); the rows of k and v become rows
+ * pos.. of the caches [1, C, Hkv, D], both of one type. Returns q[1, S, Hq, D]. pos + S > C is refused and nothing is
+ * written. */
+typedef struct qn_rope_append_options {
+    qn_value qkv, table, k_cache, v_cache;
+    qn_value pos; /* an integer value */
+    qn_rope_mode mode;
+} qn_rope_append_options;
+QN_API qn_value qn_rope_append(qn_graph *g, const qn_rope_append_options *options);
+
+/* Second: o[1, S, Hq, D] of q[1, S, Hq, D] at positions pos.. over caches that hold the rows 0..pos+S-1 already, this
+ * call's among them. Otherwise as qn_sdpa_with_kv_cache. */
+typedef struct qn_attend_options {
+    qn_value q, k_cache, v_cache;
+    qn_value pos; /* an integer value */
+    float scale;  /* 0: 1 / sqrt(D)   */
+} qn_attend_options;
+QN_API qn_value qn_attend(qn_graph *g, const qn_attend_options *options);
 
 /* ---- elementwise ----------------------------------------------------------------------------- */
 

@@ -121,7 +121,8 @@ qn_value qn_graph_new_value(qn_graph *g, qn_place_kind kind, const char *name)
     return v;
 }
 
-static qn_status check_shape(const qn_graph *g, const char *what, const char *name, const qn_shape *shape)
+static qn_status check_shape(const qn_graph *g, const char *what, const char *name, qn_dtype dtype,
+                             const qn_shape *shape)
 {
     uint64_t most = g->plan.device->max_buffer_bytes;
     char text[96];
@@ -129,9 +130,21 @@ static qn_status check_shape(const qn_graph *g, const char *what, const char *na
         return qn_fail(QN_ERR_ARGUMENT, "%s %s: rank %u is over %d", what, name, shape->rank, QN_MAX_RANK);
     for (uint32_t i = 0; i < shape->rank; i++)
         if (shape->dim[i] == 0) return qn_fail(QN_ERR_ARGUMENT, "%s %s: dimension %u is 0", what, name, i);
-    if (qn_shape_count(shape) > most / 4)
+    if (qn_state_bytes(dtype, shape) > most)
         return qn_fail(QN_ERR_LIMIT, "%s %s: %s is over the device's buffer limit of %llu bytes", what, name,
                        qn_shape_text(shape, text, sizeof text), (unsigned long long)most);
+    return qn_ok();
+}
+
+static qn_status check_dtype(qn_place_kind kind, const char *name, qn_dtype dtype, const qn_shape *shape)
+{
+    uint32_t unit = dtype == QN_F16 ? 8 : dtype == QN_Q8_0 ? 32 : 0;
+    if (unit && kind == QN_PLACE_STATE) {
+        if (shape->rank == 4 && shape->dim[3] % unit == 0) return qn_ok();
+        return qn_fail(QN_ERR_ARGUMENT, "state %s: a cache of this type is [1, C, H, D] with D a multiple of %u", name,
+                       unit);
+    }
+    if (dtype != QN_F32 && dtype != QN_I32) return qn_fail(QN_ERR_ARGUMENT, "%s: unknown dtype %d", name, (int)dtype);
     return qn_ok();
 }
 
@@ -139,9 +152,8 @@ static qn_value add_tensor(qn_graph *g, qn_place_kind kind, const char *name, qn
 {
     qn_value v = qn_graph_new_value(g, kind, name);
     if (!v) return 0;
-    qn_status s = check_shape(g, kind == QN_PLACE_INPUT ? "input" : "state", name, &shape);
-    if (s.code == QN_OK && dtype != QN_F32 && dtype != QN_I32)
-        s = qn_fail(QN_ERR_ARGUMENT, "%s: unknown dtype %d", name, (int)dtype);
+    qn_status s = check_dtype(kind, name, dtype, &shape);
+    if (s.code == QN_OK) s = check_shape(g, kind == QN_PLACE_INPUT ? "input" : "state", name, dtype, &shape);
     qn_graph_failed(g, s);
     if (s.code != QN_OK) return 0;
     qn_tensor *t = qn_graph_tensor(g, v);

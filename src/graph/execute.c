@@ -383,7 +383,8 @@ qn_status qn_graph_write_state(qn_graph *g, qn_value state, const void *data)
     QN_TRY(check_state(g, state));
     qn_buffer *buffer = qn_graph_place(g, state)->buffer;
     if (!data) return qn_buffer_clear(buffer);
-    return qn_buffer_write(buffer, 0, data, qn_shape_count(&qn_graph_tensor(g, state)->max) * 4);
+    const qn_tensor *t = qn_graph_tensor(g, state);
+    return qn_buffer_write(buffer, 0, data, qn_state_bytes(t->dtype, &t->max));
 }
 
 #ifndef QN_NO_BLOCKING
@@ -401,7 +402,7 @@ qn_status qn_graph_execute(qn_graph *g)
 qn_status qn_graph_read_state(qn_graph *g, qn_value state, void *data)
 {
     QN_TRY(check_state(g, state));
-    return qn_buffer_read(qn_graph_place(g, state)->buffer, 0, data,
-                          qn_shape_count(&qn_graph_tensor(g, state)->max) * 4);
+    const qn_tensor *t = qn_graph_tensor(g, state);
+    return qn_buffer_read(qn_graph_place(g, state)->buffer, 0, data, qn_state_bytes(t->dtype, &t->max));
 }
 #endif

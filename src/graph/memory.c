@@ -115,7 +115,7 @@ static qn_status pool_values(qn_graph *g)
         qn_place *place = qn_graph_place(g, v);
         const qn_tensor *t = qn_graph_tensor(g, v);
         if (place->kind != QN_PLACE_SCRATCH && place->kind != QN_PLACE_WEIGHT && !t->is_int)
-            place->bytes = qn_round_up_u64(qn_shape_count(&t->max) * 4, 16);
+            place->bytes = qn_round_up_u64(qn_state_bytes(t->dtype, &t->max), 16);
         if (place->kind != QN_PLACE_ACTIVATION && place->kind != QN_PLACE_SCRATCH) continue;
         g->memory.activations_unpooled += place->bytes;
         n++;

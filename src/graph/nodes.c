@@ -67,6 +67,24 @@ qn_value qn_sdpa_with_kv_cache(qn_graph *g, qn_value q, qn_value k, qn_value v, 
     return qn_graph_add_node(g, &d, NULL);
 }
 
+qn_value qn_rope_append(qn_graph *g, const qn_rope_append_options *o)
+{
+    qn_value in[] = {o->qkv, o->table, o->k_cache, o->v_cache, o->pos};
+    qn_node_desc d = {
+        .op = QN_OP_ROPE_APPEND, .inputs = in, .n_inputs = 5, .integers = 1 << 4, .name = weight_name(g, o->k_cache)};
+    d.attrs.rope.mode = o->mode;
+    return qn_graph_add_node(g, &d, NULL);
+}
+
+qn_value qn_attend(qn_graph *g, const qn_attend_options *o)
+{
+    qn_value in[] = {o->q, o->k_cache, o->v_cache, o->pos};
+    qn_node_desc d = {
+        .op = QN_OP_ATTEND, .inputs = in, .n_inputs = 4, .integers = 1 << 3, .name = weight_name(g, o->k_cache)};
+    d.attrs.sdpa.scale = o->scale;
+    return qn_graph_add_node(g, &d, NULL);
+}
+
 static qn_value add_simple(qn_graph *g, qn_op op, qn_value a, qn_value b)
 {
     qn_value in[] = {a, b};

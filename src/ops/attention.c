@@ -1,9 +1,10 @@
-/* attention.c - sdpa_with_kv_cache: checks, kernel rows, plan. Five steps: write K, write V, Q.K^T, softmax over the
- * live context, times V. The last three come once for each round, and Q.K^T and times V once for each window of the
- * caches (attention.h). */
+/* attention.c - sdpa_with_kv_cache and attend: checks, and the plan. Attention is fused (attend.c), or in three steps
+ * whose rows are here: Q.K^T, softmax over the live context, times V; these come once for each round, and Q.K^T and
+ * times V once for each window of the caches (attention.h). sdpa_with_kv_cache writes the rows of K and V before. */
 #include "ops/attention.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Core WebGPU's binding limit: what scratch a plan takes must not depend on how much more a device offers. */
 static const uint64_t scratch_cap = 128u << 20;
@@ -109,54 +110,58 @@ const qn_kernel_table qn_sdpa_qk_kernels = {qk_rows, sizeof qk_rows / sizeof qk_
 const qn_kernel_table qn_sdpa_softmax_kernels = {softmax_rows, sizeof softmax_rows / sizeof softmax_rows[0]};
 const qn_kernel_table qn_sdpa_av_kernels = {av_rows, sizeof av_rows / sizeof av_rows[0]};
 
-/* The node's inputs, in order. */
-enum { IN_Q, IN_K, IN_V, IN_K_CACHE, IN_V_CACHE, IN_POS };
+/* ---- checks ---------------------------------------------------------------------------------- */
 
-static qn_status check_inputs(const qn_plan *p)
+/* q[1, S, Hq, D] and caches [1, C, Hkv, D] that fit each other. */
+static qn_status check_attend(const qn_plan *p, const qn_tensor *q, const qn_tensor *k_cache, const qn_tensor *v_cache)
 {
-    static const char *const names[] = {"q", "k", "v", "k_cache", "v_cache"};
-    for (uint32_t i = IN_Q; i <= IN_V_CACHE; i++)
-        QN_TRY(qn_plan_check_rows(p, qn_plan_in(p, i), names[i], i >= IN_K_CACHE));
-    const uint32_t *q = qn_plan_in(p, IN_Q)->live.dim, *k = qn_plan_in(p, IN_K)->live.dim;
-    if (q[3] % 4 != 0) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "head_dim %u is not a multiple of 4", q[3]);
-    for (uint32_t i = IN_K; i <= IN_V_CACHE; i++) {
-        const uint32_t *d = qn_plan_in(p, i)->live.dim;
-        if (d[3] != q[3]) return qn_plan_fail(p, QN_ERR_ARGUMENT, "%s has head_dim %u, q has %u", names[i], d[3], q[3]);
-        if (d[2] != k[2]) return qn_plan_fail(p, QN_ERR_ARGUMENT, "%s has %u heads, k has %u", names[i], d[2], k[2]);
-    }
-    if (q[2] % k[2] != 0)
-        return qn_plan_fail(p, QN_ERR_ARGUMENT, "%u query heads are no multiple of %u kv heads", q[2], k[2]);
-    const uint32_t *kc = qn_plan_in(p, IN_K_CACHE)->live.dim, *vc = qn_plan_in(p, IN_V_CACHE)->live.dim;
-    if (kc[1] != vc[1]) return qn_plan_fail(p, QN_ERR_ARGUMENT, "k_cache has %u rows, v_cache has %u", kc[1], vc[1]);
+    QN_TRY(qn_plan_check_rows(p, q, "q", false));
+    QN_TRY(qn_plan_check_rows(p, k_cache, "k_cache", true));
+    QN_TRY(qn_plan_check_rows(p, v_cache, "v_cache", true));
+    const uint32_t *qd = q->live.dim, *k = k_cache->live.dim, *v = v_cache->live.dim;
+    if (qd[3] % 4 != 0) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "head_dim %u is not a multiple of 4", qd[3]);
+    if (k[3] != qd[3]) return qn_plan_fail(p, QN_ERR_ARGUMENT, "k_cache has head_dim %u, q has %u", k[3], qd[3]);
+    if (qd[2] % k[2] != 0)
+        return qn_plan_fail(p, QN_ERR_ARGUMENT, "%u query heads are no multiple of %u kv heads", qd[2], k[2]);
+    if (!qn_shape_equal(&k_cache->live, &v_cache->live) || k_cache->dtype != v_cache->dtype)
+        return qn_plan_fail(
+            p, QN_ERR_ARGUMENT,
+            "the caches differ: k_cache has %u rows of %u heads of head_dim %u, v_cache %u of %u of %u%s", k[1], k[2],
+            k[3], v[1], v[2], v[3], k_cache->dtype != v_cache->dtype ? ", of another type" : "");
     return qn_ok();
 }
 
-/* S of q, k and v: the same in every call; the graph may be built with different maximums. */
-static qn_status live_rows(const qn_plan *p, uint32_t *rows)
+/* k or v[1, S, Hkv, D] as the cache's rows. */
+static qn_status check_new_rows(const qn_plan *p, const qn_tensor *x, const char *what, const qn_tensor *cache)
 {
-    uint32_t q = qn_plan_in(p, IN_Q)->live.dim[1], k = qn_plan_in(p, IN_K)->live.dim[1];
-    uint32_t v = qn_plan_in(p, IN_V)->live.dim[1];
-    if (!p->building && (q != k || q != v))
-        return qn_plan_fail(p, QN_ERR_ARGUMENT, "q, k and v have %u, %u and %u rows; they must be the same", q, k, v);
-    *rows = q < k ? q : k;
-    if (v < *rows) *rows = v;
+    QN_TRY(qn_plan_check_rows(p, x, what, false));
+    const uint32_t *d = x->live.dim, *c = cache->live.dim;
+    if (d[3] != c[3]) return qn_plan_fail(p, QN_ERR_ARGUMENT, "%s has head_dim %u, its cache has %u", what, d[3], c[3]);
+    if (d[2] != c[2]) return qn_plan_fail(p, QN_ERR_ARGUMENT, "%s has %u heads, its cache has %u", what, d[2], c[2]);
     return qn_ok();
 }
 
-static qn_status make_shape(const qn_plan *p, qn_sdpa_shape *shape)
+static qn_status make_shape(const qn_plan *p, qn_value q, qn_value k_cache, qn_value v_cache, qn_sdpa_shape *shape)
 {
-    const uint32_t *q = qn_plan_in(p, IN_Q)->live.dim, *cache = qn_plan_in(p, IN_K_CACHE)->live.dim;
+    const qn_tensor *cache = &p->tensors[k_cache];
+    const uint32_t *d = p->tensors[q].live.dim;
+    QN_TRY(check_attend(p, &p->tensors[q], cache, &p->tensors[v_cache]));
     uint64_t limit = p->device->max_binding_bytes;
     float scale = p->node->attrs.sdpa.scale;
-    *shape = (qn_sdpa_shape){.n_heads = q[2],
-                             .n_kv_heads = cache[2],
-                             .head_dim = q[3],
-                             .scale = scale != 0.0f ? scale : (float)(1.0 / sqrt((double)q[3])),
-                             .scratch_cap = (limit < scratch_cap ? limit : scratch_cap) / 256 * 256};
-    uint64_t row_bytes = (uint64_t)cache[2] * cache[3] * sizeof(float);
-    qn_status s = qn_cache_windows_make(cache[1], row_bytes, limit, &shape->windows);
-    return s.code == QN_OK ? s : qn_plan_fail(p, s.code, "%s", s.text);
+    *shape = (qn_sdpa_shape){.n_heads = d[2],
+                             .n_kv_heads = cache->live.dim[2],
+                             .head_dim = d[3],
+                             .scale = scale != 0.0f ? scale : (float)(1.0 / sqrt((double)d[3])),
+                             .scratch_cap = (limit < scratch_cap ? limit : scratch_cap) / 256 * 256,
+                             .kv_dtype = cache->dtype,
+                             .q = q,
+                             .k_cache = k_cache,
+                             .v_cache = v_cache,
+                             .o = p->node->outputs[0]};
+    return qn_plan_cache_windows(p, cache, &shape->windows);
 }
+
+/* ---- three dispatches: Q.K^T, softmax, times V ------------------------------------------------- */
 
 /* One dispatch of a step. */
 static qn_status add_step(qn_plan *p, const qn_sdpa_shape *shape, const qn_sdpa_live *live, const qn_sdpa_round *round,
@@ -165,16 +170,15 @@ static qn_status add_step(qn_plan *p, const qn_sdpa_shape *shape, const qn_sdpa_
     qn_status status;
     qn_dispatch *d = qn_plan_dispatch(p, row, &status);
     if (!d) return status;
-    const qn_value *in = p->node->inputs;
     if (step != QN_SDPA_SOFTMAX) d->spec[0] = shape->head_dim / 4;
     if (step == QN_SDPA_QK) {
-        qn_bind_value(d, in[IN_Q]);
-        qn_cache_windows_bind(&shape->windows, w, d, in[IN_K_CACHE]);
+        qn_bind_value(d, shape->q);
+        qn_cache_windows_bind(&shape->windows, w, d, shape->k_cache);
     }
     qn_bind_scratch(d, 0);
     if (step == QN_SDPA_AV) {
-        qn_cache_windows_bind(&shape->windows, w, d, in[IN_V_CACHE]);
-        qn_bind_value(d, p->node->outputs[0]);
+        qn_cache_windows_bind(&shape->windows, w, d, shape->v_cache);
+        qn_bind_value(d, shape->o);
     }
     qn_sdpa_params(shape, live, round, w, d->params);
     d->n_params = QN_SDPA_PARAMS;
@@ -193,30 +197,27 @@ static uint64_t usable_rows(const qn_plan *p, const qn_kernel_table *table, uint
     return mask;
 }
 
-/* All dispatches of one live call. */
-static qn_status add_call(qn_plan *p, const qn_sdpa_shape *shape, uint32_t seq, uint32_t pos)
+static const qn_kernel_table *const step_tables[] = {
+    [QN_SDPA_QK] = &qn_sdpa_qk_kernels,
+    [QN_SDPA_SOFTMAX] = &qn_sdpa_softmax_kernels,
+    [QN_SDPA_AV] = &qn_sdpa_av_kernels,
+};
+
+static qn_status add_steps(qn_plan *p, const qn_sdpa_shape *shape, qn_rows_at at)
 {
-    static const qn_kernel_table *const tables[] = {
-        [QN_SDPA_QK] = &qn_sdpa_qk_kernels,
-        [QN_SDPA_SOFTMAX] = &qn_sdpa_softmax_kernels,
-        [QN_SDPA_AV] = &qn_sdpa_av_kernels,
-    };
     const qn_kernel_row *rows[3];
     for (int i = 0; i < 3; i++) {
         uint32_t cache_rows = shape->windows.cache_rows;
-        rows[i] = qn_plan_pick(p, tables[i], usable_rows(p, tables[i], cache_rows), seq);
+        rows[i] = qn_plan_pick(p, step_tables[i], usable_rows(p, step_tables[i], cache_rows), at.seq);
         if (!rows[i])
             return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel of this device serves a cache of %u rows",
                                 cache_rows);
     }
     qn_sdpa_live live;
-    qn_status s = qn_sdpa_live_make(shape, seq, pos, &live);
+    qn_status s = qn_sdpa_live_make(shape, at.seq, at.pos, &live);
     if (s.code != QN_OK) return qn_plan_fail(p, s.code, "%s", s.text);
     /* Rounded up to the cap once rounds are needed: then no shorter context can need more. */
     QN_TRY(qn_plan_scratch(p, 0, live.n_rounds > 1 ? shape->scratch_cap : live.scratch_bytes));
-    const qn_value *in = p->node->inputs;
-    QN_TRY(qn_plan_write_cache(p, &shape->windows, in[IN_K], in[IN_K_CACHE], seq, pos));
-    QN_TRY(qn_plan_write_cache(p, &shape->windows, in[IN_V], in[IN_V_CACHE], seq, pos));
     for (uint32_t r = 0; r < live.n_rounds; r++) {
         qn_sdpa_round round = qn_sdpa_round_at(shape, &live, r);
         for (uint32_t w = 0; w < live.n_windows; w++)
@@ -228,21 +229,84 @@ static qn_status add_call(qn_plan *p, const qn_sdpa_shape *shape, uint32_t seq, 
     return qn_ok();
 }
 
+/* ---- plans ----------------------------------------------------------------------------------- */
+
+static bool names_step(const char *forced)
+{
+    for (int t = 0; forced && t < 3; t++)
+        for (uint32_t i = 0; i < step_tables[t]->n_rows; i++)
+            if (strcmp(step_tables[t]->rows[i].name, forced) == 0) return true;
+    return false;
+}
+
+/* The part that is common: the rows are in the caches. Fused, where a row is preferred or the caches are not f32. */
+static qn_status add_attend(qn_plan *p, const qn_sdpa_shape *shape, qn_rows_at at, uint32_t max_seq)
+{
+    bool steps = shape->kv_dtype == QN_F32;
+    const qn_kernel_row *row = steps && names_step(p->forced) ? NULL : qn_plan_pick_attend(p, shape, at.seq, !steps);
+    if (row) QN_TRY(qn_plan_attend_call(p, shape, row, at, max_seq));
+    /* Longer calls of the row's range may not fit its scratch: they go in steps. */
+    bool both = row && steps && p->building && !qn_attend_fits(shape, row, max_seq);
+    if (row && !both) return qn_ok();
+    if (steps) return add_steps(p, shape, at);
+    return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel of this device serves caches of this type and head_dim %u",
+                        shape->head_dim);
+}
+
+/* The tables may change their choices at different numbers of rows. */
+static const qn_kernel_table *const probed[] = {&qn_attend_kernels, &qn_sdpa_qk_kernels, &qn_sdpa_av_kernels,
+                                                &qn_sdpa_softmax_kernels};
+enum { N_PROBED = sizeof probed / sizeof probed[0] };
+
+/* Inputs: q[1, S, Hq, D], k_cache, v_cache[1, C, Hkv, D], input_pos. Output: o[1, S, Hq, D]. */
+qn_status qn_plan_attend(qn_plan *p)
+{
+    enum { Q, K_CACHE, V_CACHE, POS };
+    const qn_value *in = p->node->inputs;
+    qn_sdpa_shape shape;
+    QN_TRY(make_shape(p, in[Q], in[K_CACHE], in[V_CACHE], &shape));
+    uint32_t rows = qn_plan_in(p, Q)->live.dim[1], m;
+    for (int t = 0; t < (p->building ? N_PROBED : 1); t++)
+        for (uint32_t i = 0; qn_plan_probe(p, probed[t], rows, &i, &m);) {
+            qn_rows_at at;
+            QN_TRY(qn_plan_cache_rows(p, m, qn_plan_in(p, POS), shape.windows.cache_rows, &at));
+            QN_TRY(add_attend(p, &shape, at, rows));
+        }
+    return qn_plan_set_out(p, 0, QN_F32, qn_plan_in(p, Q)->live);
+}
+
+/* The inputs of sdpa_with_kv_cache, in order. */
+enum { IN_Q, IN_K, IN_V, IN_K_CACHE, IN_V_CACHE, IN_POS };
+
+/* S of q, k and v: the same in every call; the graph may be built with different maximums. */
+static qn_status live_rows(const qn_plan *p, uint32_t *rows)
+{
+    uint32_t q = qn_plan_in(p, IN_Q)->live.dim[1], k = qn_plan_in(p, IN_K)->live.dim[1];
+    uint32_t v = qn_plan_in(p, IN_V)->live.dim[1];
+    if (!p->building && (q != k || q != v))
+        return qn_plan_fail(p, QN_ERR_ARGUMENT, "q, k and v have %u, %u and %u rows; they must be the same", q, k, v);
+    *rows = q < k ? q : k;
+    if (v < *rows) *rows = v;
+    return qn_ok();
+}
+
 /* Inputs: q[1, S, Hq, D], k, v[1, S, Hkv, D], k_cache, v_cache[1, C, Hkv, D], input_pos. Output: o[1, S, Hq, D]. */
 qn_status qn_plan_sdpa(qn_plan *p)
 {
-    QN_TRY(check_inputs(p));
-    uint32_t rows = 0, m;
+    const qn_value *in = p->node->inputs;
     qn_sdpa_shape shape;
+    QN_TRY(make_shape(p, in[IN_Q], in[IN_K_CACHE], in[IN_V_CACHE], &shape));
+    QN_TRY(check_new_rows(p, qn_plan_in(p, IN_K), "k", qn_plan_in(p, IN_K_CACHE)));
+    QN_TRY(check_new_rows(p, qn_plan_in(p, IN_V), "v", qn_plan_in(p, IN_V_CACHE)));
+    uint32_t rows = 0, m;
     QN_TRY(live_rows(p, &rows));
-    QN_TRY(make_shape(p, &shape));
-    /* The three tables may change their choice at different numbers of rows. */
-    const qn_kernel_table *const tables[] = {&qn_sdpa_qk_kernels, &qn_sdpa_av_kernels, &qn_sdpa_softmax_kernels};
-    for (int t = 0; t < (p->building ? 3 : 1); t++)
-        for (uint32_t i = 0; qn_plan_probe(p, tables[t], rows, &i, &m);) {
-            uint32_t seq, pos;
-            QN_TRY(qn_plan_cache_rows(p, m, qn_plan_in(p, IN_POS), shape.windows.cache_rows, &seq, &pos));
-            QN_TRY(add_call(p, &shape, seq, pos));
+    for (int t = 0; t < (p->building ? N_PROBED : 1); t++)
+        for (uint32_t i = 0; qn_plan_probe(p, probed[t], rows, &i, &m);) {
+            qn_rows_at at;
+            QN_TRY(qn_plan_cache_rows(p, m, qn_plan_in(p, IN_POS), shape.windows.cache_rows, &at));
+            QN_TRY(qn_plan_write_cache(p, &shape.windows, in[IN_K], in[IN_K_CACHE], at));
+            QN_TRY(qn_plan_write_cache(p, &shape.windows, in[IN_V], in[IN_V_CACHE], at));
+            QN_TRY(add_attend(p, &shape, at, rows));
         }
     return qn_plan_set_out(p, 0, QN_F32, qn_plan_in(p, IN_Q)->live);
 }

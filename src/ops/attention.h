@@ -13,7 +13,7 @@
 
 /* A cache [1, C, H, D] in bindings of at most `rows` rows each. */
 typedef struct qn_cache_windows {
-    uint64_t row_bytes; /* H * D * 4                                                                   */
+    uint64_t row_bytes; /* as qn_state_bytes has them                                                  */
     uint32_t cache_rows, rows, n;
 } qn_cache_windows;
 
@@ -24,18 +24,38 @@ qn_status qn_cache_windows_make(uint32_t cache_rows, uint64_t row_bytes, uint64_
 /* Binds window w of a cache (the whole cache when there is one window only). */
 void qn_cache_windows_bind(const qn_cache_windows *windows, uint32_t w, qn_dispatch *d, qn_value cache);
 
+/* The windows of a cache tensor on the plan's device. */
+qn_status qn_plan_cache_windows(const qn_plan *p, const qn_tensor *cache, qn_cache_windows *windows);
+
+/* How kernels know a cache's type (KV_TYPE of kv_load.wgsl), and the elements of a row that one invocation writes
+ * (UNIT of kv_store.wgsl). */
+uint32_t qn_kv_type_number(qn_dtype dtype);
+uint32_t qn_kv_unit(qn_dtype dtype);
+
+/* Rows of a call in a cache: pos .. pos + seq - 1. */
+typedef struct qn_rows_at {
+    uint32_t seq, pos;
+} qn_rows_at;
+
 /* Rows that a call appends to a cache. Executing: x's live rows at the integer `pos`, or a failure that names the
  * numbers. Building: at most `rows` rows, as far back as any call can put them. */
 qn_status qn_plan_cache_rows(const qn_plan *p, uint32_t rows, const qn_tensor *input_pos, uint32_t cache_rows,
-                             uint32_t *seq, uint32_t *pos);
+                             qn_rows_at *at);
 
-/* Appends the dispatches that write x's `seq` rows at row `pos` of a cache: one a window that they touch (while
- * building one a window, so that each is known). */
-qn_status qn_plan_write_cache(qn_plan *p, const qn_cache_windows *windows, qn_value x, qn_value cache, uint32_t seq,
-                              uint32_t pos);
+/* The rows from <= c < to of a cache that rows pos.. pos + seq - 1 of a call have in window w, counted from `begin`,
+ * the window's first row. False when it has none; while building it then has the empty part at its beginning, so that
+ * every window's dispatch is known. */
+typedef struct qn_window_part {
+    uint32_t begin, from, to;
+} qn_window_part;
+bool qn_plan_window_part(const qn_plan *p, const qn_cache_windows *windows, uint32_t w, qn_rows_at at,
+                         qn_window_part *part);
 
-/* Fails unless the tensor is f32 [1, n, H, D] and small enough for one binding (caches: any size) and 32-bit
- * indices. */
+/* Appends the dispatches that write x's rows into a cache: one a window that they touch. */
+qn_status qn_plan_write_cache(qn_plan *p, const qn_cache_windows *windows, qn_value x, qn_value cache, qn_rows_at at);
+
+/* Fails unless the tensor is f32 (caches: of any of their types) [1, n, H, D] and small enough for one binding (caches:
+ * any size) and 32-bit indices. */
 qn_status qn_plan_check_rows(const qn_plan *p, const qn_tensor *t, const char *what, bool cache);
 
 /* ---- attention ------------------------------------------------------------------------------- */
@@ -45,7 +65,9 @@ typedef struct qn_sdpa_shape {
     uint32_t n_heads, n_kv_heads, head_dim; /* Hq, Hkv, D */
     float scale;
     uint64_t scratch_cap; /* bytes                        */
+    qn_dtype kv_dtype;
     qn_cache_windows windows;
+    qn_value q, k_cache, v_cache, o;
 } qn_sdpa_shape;
 
 /* How a live call is cut up. */
@@ -77,5 +99,18 @@ void qn_sdpa_params(const qn_sdpa_shape *shape, const qn_sdpa_live *live, const 
 /* Workgroups of a step for the same window, from the row's TILE_T and TILE_X. */
 uint64_t qn_sdpa_workgroups(const qn_sdpa_shape *shape, const qn_sdpa_live *live, const qn_sdpa_round *round,
                             uint32_t w, qn_sdpa_step step, const qn_kernel_row *row);
+
+extern const qn_kernel_table qn_attend_kernels;
+
+/* ---- fused (attend.c) ------------------------------------------------------------------------ */
+
+/* Whether a row can compute a call of seq rows at any position: by head_dim and scratch. */
+bool qn_attend_fits(const qn_sdpa_shape *shape, const qn_kernel_row *row, uint32_t seq);
+/* The row of fused attention for `seq` query rows: one that is preferred, or with `any` the first that can do it. NULL:
+ * none. */
+const qn_kernel_row *qn_plan_pick_attend(const qn_plan *p, const qn_sdpa_shape *shape, uint32_t seq, bool any);
+/* Appends its dispatches. max_seq: the most rows that any call may bring to this row. */
+qn_status qn_plan_attend_call(qn_plan *p, const qn_sdpa_shape *shape, const qn_kernel_row *row, qn_rows_at at,
+                              uint32_t max_seq);
 
 #endif

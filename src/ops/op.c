@@ -38,6 +38,16 @@ uint64_t qn_shape_count(const qn_shape *shape)
     return n;
 }
 
+uint64_t qn_state_bytes(qn_dtype dtype, const qn_shape *shape)
+{
+    uint64_t count = qn_shape_count(shape), bytes;
+    if (dtype == QN_F32 || dtype == QN_I32) return qn_mul_u64(count, 4, &bytes) ? bytes : UINT64_MAX;
+    if (shape->rank < 2 || count == UINT64_MAX || count == 0) return count;
+    uint64_t row = (uint64_t)shape->dim[shape->rank - 1] * shape->dim[shape->rank - 2];
+    uint64_t row_bytes = dtype == QN_F16 ? row * 2 : row + qn_round_up_u64(row / 32 * 2, 16);
+    return qn_mul_u64(count / row, qn_round_up_u64(row_bytes, 16), &bytes) ? bytes : UINT64_MAX;
+}
+
 bool qn_shape_equal(const qn_shape *a, const qn_shape *b)
 {
     return a->rank == b->rank && memcmp(a->dim, b->dim, a->rank * sizeof a->dim[0]) == 0;

@@ -18,6 +18,7 @@ enum { Q = 2, K, V, K_CACHE, V_CACHE, POS };
 static void sdpa_init(qn_test_plan *t, dims d)
 {
     qn_test_plan_init(t, QN_OP_SDPA);
+    t->plan.forced = "sdpa.softmax_row"; /* in steps, not fused */
     qn_test_plan_tensor(t, "q", QN_F32, qn_shape_4(1, d.seq, d.n_heads, d.head_dim));
     qn_test_plan_tensor(t, "k", QN_F32, qn_shape_4(1, d.seq, d.n_kv_heads, d.head_dim));
     qn_test_plan_tensor(t, "v", QN_F32, qn_shape_4(1, d.seq, d.n_kv_heads, d.head_dim));
@@ -132,6 +133,7 @@ static void software_rows(void **state)
     qn_test_plan t;
     sdpa_init(&t, (dims){64, 6, 2, 64, 512});
     t.device.type = QN_ADAPTER_SOFTWARE;
+    t.plan.forced = NULL;
     qn_assert_ok(qn_test_plan_build(&t));
     for (uint32_t seq = 1; seq <= 64; seq += 63) {
         qn_assert_ok(plan_at(&t, seq, 7));
@@ -159,6 +161,7 @@ static void software_rows_for_long_caches(void **state)
         qn_test_plan t;
         sdpa_init(&t, (dims){1, 1, 1, 4, want[i].cache_rows});
         t.device.type = QN_ADAPTER_SOFTWARE;
+        t.plan.forced = NULL;
         qn_assert_ok(qn_test_plan_build(&t));
         qn_assert_ok(plan_at(&t, 1, 0)); /* whatever the live context */
         assert_string_equal(dispatch(&t, 3)->row->name, want[i].softmax);
@@ -168,6 +171,7 @@ static void software_rows_for_long_caches(void **state)
     qn_test_plan t;
     sdpa_init(&t, (dims){1, 1, 1, 4, 3000000});
     t.device.type = QN_ADAPTER_SOFTWARE;
+    t.plan.forced = NULL;
     qn_assert_fails(qn_test_plan_build(&t), QN_ERR_UNSUPPORTED, "cache of 3000000 rows");
     qn_test_plan_free(&t);
 }
@@ -215,8 +219,8 @@ static void refuses_shapes(void **state)
         {K, {4, {1, 4, 2, 12}}, "head_dim 12"},
         {V, {4, {1, 4, 2, 4}}, "head_dim 4"},
         {V, {4, {1, 4, 1, 8}}, "v has 1 heads"},
-        {K_CACHE, {4, {1, 16, 4, 8}}, "k_cache has 4 heads"},
-        {V_CACHE, {4, {1, 15, 2, 8}}, "v_cache has 15"},
+        {K_CACHE, {4, {1, 16, 4, 8}}, "k_cache has 16 rows of 4 heads"},
+        {V_CACHE, {4, {1, 15, 2, 8}}, "v_cache 15 of 2"},
         {Q, {4, {1, 4, 5, 8}}, "5 query heads"},
         {Q, {4, {2, 4, 4, 8}}, "q is [2,4,4,8]"},
         {Q, {3, {4, 4, 8}}, "q is [4,4,8]"},
@@ -446,11 +450,13 @@ static void build_covers_calls(void **state)
     (void)state;
     static const uint64_t limits[] = {128 << 20, 8192, 4096, 2048}; /* binding limits: many rounds and windows */
     static const qn_adapter_type types[] = {QN_ADAPTER_DISCRETE, QN_ADAPTER_SOFTWARE};
-    for (size_t i = 0; i < 8; i++) {
+    static const char *const routes[] = {NULL, "sdpa.softmax_row", "attend.few"};
+    for (size_t i = 0; i < 24; i++) {
         qn_test_plan t;
         sdpa_init(&t, (dims){9, 6, 2, 8, 150});
-        t.device.max_binding_bytes = i < 4 ? limits[i] : limits[i - 4];
-        t.device.type = types[i / 4];
+        t.device.max_binding_bytes = limits[i % 4];
+        t.device.type = types[i / 4 % 2];
+        t.plan.forced = routes[i / 8];
         prepared p = build(&t);
         for (uint32_t seq = 1; seq <= 9; seq++)
             for (uint32_t pos = 0; pos + seq <= 150; pos++) {

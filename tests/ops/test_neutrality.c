@@ -13,7 +13,7 @@
 /* Live rows and position of each call; the reverse order follows. */
 static const struct call {
     uint32_t rows, pos;
-} calls[] = {{40, 0}, {1, 40}, {3, 7}, {40, 24}, {1, 0}, {9, 5}, {8, 5}, {3, 50}, {33, 1}, {2, 2}};
+} calls[] = {{40, 0}, {1, 40}, {3, 7}, {40, 24}, {1, 0}, {9, 5}, {8, 5}, {3, 90}, {33, 1}, {2, 2}};
 enum { N_CALLS = sizeof calls / sizeof calls[0] };
 
 /* ---- building and running -------------------------------------------------------------------- */
@@ -37,6 +37,23 @@ static qn_shape with_rows(qn_shape shape, uint32_t rows)
 static size_t bytes_of(qn_shape shape)
 {
     return (size_t)qn_shape_count(&shape) * 4;
+}
+
+static qn_dtype state_type(const op_case *c)
+{
+    return c->state_type ? c->state_type : QN_F32;
+}
+
+/* Random contents; of 16-bit and 8-bit types small positive numbers. */
+static float *fill_state(const op_case *c, uint32_t i)
+{
+    size_t n = (size_t)qn_state_bytes(state_type(c), &c->states[i]) / 4;
+    float *x = qn_test_floats(n, 200 + i, 1.0f);
+    for (size_t k = 0; k < n && state_type(c) != QN_F32; k++) {
+        uint32_t word = qn_test_random(200 + i, k) & 0x3F3F3F3F;
+        memcpy(&x[k], &word, sizeof word);
+    }
+    return x;
 }
 
 static void fixture_open(fixture *f, qn_engine *engine, const op_case *c)
@@ -65,8 +82,7 @@ static void fixture_open(fixture *f, qn_engine *engine, const op_case *c)
             }
         f->data[i] = x;
     }
-    for (uint32_t i = 0; i < MAX_STATES && c->states[i].rank; i++)
-        f->state[i] = qn_test_floats(bytes_of(c->states[i]) / 4, 200 + i, 1.0f);
+    for (uint32_t i = 0; i < MAX_STATES && c->states[i].rank; i++) f->state[i] = fill_state(c, i);
 }
 
 static void fixture_close(fixture *f)
@@ -89,7 +105,7 @@ static built build(const fixture *f, uint32_t rows)
         b.in[i] = qn_graph_input(b.g, names[i], c->in[i].dtype, with_rows(c->in[i].shape, rows));
     for (uint32_t i = 0; i < MAX_WEIGHTS && f->weight[i]; i++) b.w[i] = qn_graph_weight(b.g, f->weight[i]);
     for (uint32_t i = 0; i < MAX_STATES && c->states[i].rank; i++)
-        b.state[i] = qn_graph_state(b.g, names[i], QN_F32, c->states[i]);
+        b.state[i] = qn_graph_state(b.g, names[i], state_type(c), c->states[i]);
     if (c->number) b.number = qn_graph_int(b.g, "number", CONTEXT);
     b.out = c->add(&b);
     if (b.out) qn_graph_output(b.g, b.out, "out");
@@ -159,7 +175,7 @@ static result run(const fixture *f, const built *b, const struct call *call)
         append(&r, data, bytes_of(live));
     }
     for (uint32_t i = 0; i < MAX_STATES && b->state[i]; i++) {
-        size_t bytes = bytes_of(f->c->states[i]);
+        size_t bytes = (size_t)qn_state_bytes(state_type(f->c), &f->c->states[i]);
         void *contents = calloc(1, bytes);
         qn_assert_ok(qn_test_read_state(b->g, b->state[i], contents));
         append(&r, contents, bytes);

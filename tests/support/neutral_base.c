@@ -55,6 +55,21 @@ static qn_value add_sdpa(const built *b)
     return qn_sdpa_with_kv_cache(b->g, b->in[0], b->in[1], b->in[2], b->state[0], b->state[1], b->number, NULL);
 }
 
+static qn_value add_rope_append(const built *b)
+{
+    uint32_t dim = qn_graph_live_shape(b->g, b->state[0]).dim[3];
+    qn_rope_table_options table = {.head_dim = dim, .n_positions = CONTEXT, .freq_base = 10000.0};
+    qn_rope_append_options o = {b->in[0],    qn_rope_table(b->g, &table), b->state[0], b->state[1], b->number,
+                                QN_ROPE_HALF};
+    return qn_rope_append(b->g, &o);
+}
+
+static qn_value add_attend(const built *b)
+{
+    qn_attend_options o = {.q = b->in[0], .k_cache = b->state[0], .v_cache = b->state[1], .pos = b->number};
+    return qn_attend(b->g, &o);
+}
+
 static qn_value add_add(const built *b)
 {
     return qn_add(b->g, b->in[0], b->in[1]);
@@ -137,6 +152,19 @@ static qn_value add_integers(const built *b)
         .in = {HEADS(heads, dim), HEADS(kv_heads, dim), HEADS(kv_heads, dim)},                                         \
         .states = {CACHE(kv_heads, dim), CACHE(kv_heads, dim)}, .number = POSITION, .add = add_sdpa                    \
     }
+#define ROPE_APPEND(text, heads, kv_heads, dim, type)                                                                  \
+    {                                                                                                                  \
+        .name = text, .op = QN_OP_ROPE_APPEND, .tables = {&qn_rope_append_kernels},                                    \
+        .in = {{{2, {0, (heads + 2 * kv_heads) * dim}}, QN_F32}},                                                      \
+        .states = {CACHE(kv_heads, dim), CACHE(kv_heads, dim)}, .state_type = type, .number = POSITION,                \
+        .add = add_rope_append                                                                                         \
+    }
+#define ATTEND(text, heads, kv_heads, dim, type)                                                                       \
+    {                                                                                                                  \
+        .name = text, .op = QN_OP_ATTEND, .tables = {&qn_attend_kernels, &qn_attend_reduce_kernels},                   \
+        .in = {HEADS(heads, dim)}, .states = {CACHE(kv_heads, dim), CACHE(kv_heads, dim)}, .state_type = type,         \
+        .number = POSITION, .add = add_attend                                                                          \
+    }
 #define UPDATE_CACHE(text, heads, dim)                                                                                 \
     {                                                                                                                  \
         .name = text, .op = QN_OP_UPDATE_CACHE, .tables = {&qn_update_cache_kernels}, .in = {HEADS(heads, dim)},       \
@@ -179,6 +207,20 @@ static const op_case cases[] = {
     ROPE("half", add_rope_half),
     UPDATE_CACHE("D=8", 2, 8),
     UPDATE_CACHE("D=3", 3, 3),
+    {.name = "f16",
+     .op = QN_OP_UPDATE_CACHE,
+     .tables = {&qn_update_cache_kernels},
+     .in = {HEADS(2, 8)},
+     .states = {CACHE(2, 8)},
+     .state_type = QN_F16,
+     .number = POSITION,
+     .add = add_update_cache},
+    ROPE_APPEND("f32", 4, 2, 8, QN_F32),
+    ROPE_APPEND("f16", 4, 2, 16, QN_F16),
+    ROPE_APPEND("q8_0", 3, 1, 32, QN_Q8_0),
+    ATTEND("f32", 6, 2, 16, QN_F32),
+    ATTEND("f16", 8, 1, 24, QN_F16),
+    ATTEND("q8_0", 4, 4, 32, QN_Q8_0),
     SDPA("4 heads", 4, 4, 8),
     SDPA("6 heads on 2", 6, 2, 16),
     PAIR("E=16", ADD, 16, add_add),

@@ -13,7 +13,7 @@
 #undef QN_OP
 #undef QN_KERNELS
 
-enum { MAX_INPUTS = 4, MAX_WEIGHTS = 2, MAX_STATES = 2, MAX_TABLES = 4, MAX_ROWS = 40, CONTEXT = 64, MAX_LAST = 24 };
+enum { MAX_INPUTS = 4, MAX_WEIGHTS = 2, MAX_STATES = 2, MAX_TABLES = 4, MAX_ROWS = 40, CONTEXT = 128, MAX_LAST = 24 };
 
 typedef struct built {
     qn_graph *g;
@@ -37,6 +37,7 @@ typedef struct op_case {
         uint32_t group;
     } w[MAX_WEIGHTS];
     qn_shape states[MAX_STATES]; /* rank 0 ends       */
+    qn_dtype state_type;         /* 0: QN_F32         */
     number_kind number;
     bool any_rows; /* inputs may differ in their rows */
     qn_value (*add)(const built *b);

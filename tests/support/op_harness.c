@@ -208,7 +208,7 @@ qn_status qn_test_execute(qn_graph *g)
 
 qn_status qn_test_read_state(qn_graph *g, qn_value state, void *data)
 {
-    uint64_t bytes = qn_shape_count(&qn_graph_tensor(g, state)->max) * 4;
+    uint64_t bytes = qn_state_bytes(qn_graph_tensor(g, state)->dtype, &qn_graph_tensor(g, state)->max);
     return qn_test_read_buffer(g->engine->gpu, qn_graph_place(g, state)->buffer, 0, data, bytes);
 }
 

@@ -1,0 +1,50 @@
+// attend_split.wgsl - the bindings of a kernel that makes splits, its work, and how it leaves its results.
+
+@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;             // [S, Hq, D]
+@group(0) @binding(2) var<storage, read> k_cache: array<vec4<u32>>;       // [window, Hkv, D]
+@group(0) @binding(3) var<storage, read> v_cache: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;       // [S, Hq, D]
+@group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [Hkv, n_t, n_splits, D + 4]
+
+// What a workgroup makes: TILE_T queries of a kv head over the cache rows begin <= c < end.
+struct Work {
+    live: bool, // false: past the last one
+    kv: u32,
+    t0: u32,
+    split: u32, // among all windows' splits
+    begin: u32,
+    end: u32,   // rows that no query of the tile sees are left out
+}
+
+// Cache rows that query t sees: its own position and all before it.
+fn visible(t: u32) -> u32 {
+    return p.pos + t / p.g + 1u;
+}
+
+// The tiles with the longest context come first.
+fn work_at(workgroup: vec3<u32>, grid: vec3<u32>) -> Work {
+    let i = workgroup.y * grid.x + workgroup.x;
+    let tiles = (p.n_t + TILE_T - 1u) / TILE_T;
+    let per_tile = p.n_kv * p.window_splits;
+    let live = i < per_tile * tiles;
+    let t0 = select(0u, (tiles - 1u - i / per_tile) * TILE_T, live);
+    let split = i % per_tile / p.n_kv;
+    let begin = p.c0 + split * p.split_rows;
+    let last = visible(min(t0 + TILE_T, p.n_t) - 1u);
+    return Work(live, i % p.n_kv, t0, p.split0 + split, begin, min(min(begin + p.split_rows, p.c1), last));
+}
+
+fn put(work: Work, t: u32, d: u32, sum: vec4<f32>, top: f32, total: f32) {
+    if (t >= p.n_t) {
+        return;
+    }
+    if (p.n_splits == 1u) {
+        o[query_at(work.kv, t) + d] = sum / total;
+        return;
+    }
+    let at = partial_at(work.kv, t, work.split);
+    partial[at + d] = sum;
+    if (d == 0u) {
+        partial[at + D4] = vec4<f32>(top, total, 0.0, 0.0);
+    }
+}
