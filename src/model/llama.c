@@ -45,8 +45,21 @@ static qn_value norm_linear(const pass *f, qn_value x, qn_weight *norm, qn_weigh
         &(qn_linear_options){.x = x, .w = weight(f, w), .norm = weight(f, norm), .eps = f->h->rms_eps, .gated = gated});
 }
 
-/* x [S, E] -> x + attention, [S, E] */
-static qn_value attention(const pass *f, const qn_layer *l, uint32_t i, qn_value x)
+/* Attention of x [S, E] with q, k and v of one projection: [1, S, Hq, D]. */
+static qn_value attend_joined(const pass *f, const qn_layer *l, qn_value x, qn_value k_cache, qn_value v_cache)
+{
+    qn_value qkv = norm_linear(f, x, l->attn_norm, l->wqkv, false); /* [S, (Hq + 2 Hkv) * D] */
+    qn_value q = qn_rope_append(f->g, &(qn_rope_append_options){.qkv = qkv,
+                                                                .table = f->rope,
+                                                                .k_cache = k_cache,
+                                                                .v_cache = v_cache,
+                                                                .pos = f->pos,
+                                                                .mode = QN_ROPE_INTERLEAVED});
+    return qn_attend(f->g, &(qn_attend_options){.q = q, .k_cache = k_cache, .v_cache = v_cache, .pos = f->pos});
+}
+
+/* The same where they are apart. */
+static qn_value attend_apart(const pass *f, const qn_layer *l, qn_value x, qn_value k_cache, qn_value v_cache)
 {
     qn_graph *g = f->g;
     const qn_hparams *h = f->h;
@@ -58,9 +71,15 @@ static qn_value attention(const pass *f, const qn_layer *l, uint32_t i, qn_value
     qn_value v = qn_view(g, linear(f, y, l->wv), kv_heads); /* [1, S, Hkv, D] */
     q = qn_rope(g, q, f->rope, f->pos, QN_ROPE_INTERLEAVED);
     k = qn_rope(g, k, f->rope, f->pos, QN_ROPE_INTERLEAVED);
-    qn_value k_cache = cache(f, "k_cache", i), v_cache = cache(f, "v_cache", i);    /* [1, C, Hkv, D] */
-    qn_value o = qn_sdpa_with_kv_cache(g, q, k, v, k_cache, v_cache, f->pos, NULL); /* [1, S, Hq, D] */
-    o = qn_view(g, o, qn_shape_2(0, h->n_heads * h->head_dim));                     /* [S, Hq * D]    */
+    return qn_sdpa_with_kv_cache(g, q, k, v, k_cache, v_cache, f->pos, NULL);
+}
+
+/* x [S, E] -> x + attention, [S, E] */
+static qn_value attention(const pass *f, const qn_layer *l, uint32_t i, qn_value x)
+{
+    qn_value k_cache = cache(f, "k_cache", i), v_cache = cache(f, "v_cache", i); /* [1, C, Hkv, D] */
+    qn_value o = l->wqkv ? attend_joined(f, l, x, k_cache, v_cache) : attend_apart(f, l, x, k_cache, v_cache);
+    o = qn_view(f->g, o, qn_shape_2(0, f->h->n_heads * f->h->head_dim)); /* [S, Hq * D] */
     return add_linear(f, x, o, l->wo);
 }
 

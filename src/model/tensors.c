@@ -126,6 +126,7 @@ static qn_status take_layer(describer *d, uint32_t layer)
         {"ffn_down", offsetof(qn_layer, down), true, e, f},
     };
     static const joined joins[] = {
+        {"attn_qkv", offsetof(qn_layer, wqkv), 1, 3},
         {"ffn_gate_up", offsetof(qn_layer, gate_up), 6, 2},
     };
     for (uint32_t k = 0, j = 0; k < sizeof table / sizeof table[0]; k++) {

@@ -34,11 +34,17 @@ struct qn_session {
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
+/* Elements of q, k and v of one token. */
+static uint64_t qkv_row(const qn_hparams *h)
+{
+    return ((uint64_t)h->n_heads + 2 * (uint64_t)h->n_kv_heads) * h->head_dim;
+}
+
 /* Elements of the widest activation of one token. */
 static uint64_t widest_row(const qn_hparams *h)
 {
-    uint32_t q = h->n_heads * h->head_dim, widest = h->n_ff > h->n_embd ? h->n_ff : h->n_embd;
-    return q > widest ? q : widest;
+    uint64_t widest = h->n_ff > h->n_embd ? h->n_ff : h->n_embd;
+    return qkv_row(h) > widest ? qkv_row(h) : widest;
 }
 
 /* Tokens of a chunk whose attention scores are within the bound. */
@@ -59,6 +65,8 @@ qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, 
                        h->n_ctx_train);
     uint32_t chunk = o->chunk ? o->chunk : device->type == QN_ADAPTER_SOFTWARE ? CHUNK_SOFTWARE : CHUNK_GPU;
     uint64_t most = device->max_buffer_bytes / (widest_row(h) * sizeof(float)); /* rows of any activation */
+    uint64_t whole = device->max_binding_bytes / (qkv_row(h) * sizeof(float));
+    if (whole < most) most = whole;
     if (most_scored(h, ctx) < most) most = most_scored(h, ctx);
     if (!o->chunk && chunk > most) chunk = most ? (uint32_t)most : 1;
     if (chunk > ctx) chunk = ctx;
@@ -80,6 +88,7 @@ qn_status qn_session_check(const qn_model *model, const qn_device_info *device, 
         {"the RoPE table", (uint64_t)sizes->ctx * h->head_dim * sizeof(float),
          binding < MAX_ROPE_BYTES ? binding : MAX_ROPE_BYTES},
         {"an activation", sizes->chunk * widest_row(h) * sizeof(float), buffer},
+        {"q, k and v", sizes->chunk * qkv_row(h) * sizeof(float), binding},
         {"the logits", (uint64_t)sizes->max_logits * h->n_vocab * sizeof(float), buffer},
     };
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++)

@@ -130,7 +130,7 @@ static double run(qn_engine *engine, const golden *g, bool short_ctx, uint32_t c
  * weights: these, caches and activations are split as on a device with small bindings. */
 static uint64_t small_bindings(const qn_random_model *m)
 {
-    const uint32_t widths[] = {m->n_embd, m->n_ff, m->n_vocab, m->n_heads * m->head_dim};
+    const uint32_t widths[] = {m->n_embd, m->n_ff, m->n_vocab, (m->n_heads + 2 * m->n_kv_heads) * m->head_dim};
     uint64_t widest = 0;
     for (size_t i = 0; i < 4; i++)
         if (widths[i] > widest) widest = widths[i];

@@ -187,9 +187,9 @@ static void too_large_a_chunk_is_refused_with_numbers(void **state)
     m.n_ctx = 1 << 20;
     subject s = subject_open(&m);
     qn_memory_plan plan;
-    qn_session_options o = {.ctx = 1 << 20, .chunk = 1 << 20}; /* 96 elements are the widest row */
-    qn_assert_fails(qn_inspect_memory(s.inspection, NULL, &o, 0, &plan), QN_ERR_LIMIT, "402653184 bytes");
-    o.chunk = 1 << 19;
+    qn_session_options o = {.ctx = 1 << 20, .chunk = 1 << 20}; /* 128 elements are the widest row */
+    qn_assert_fails(qn_inspect_memory(s.inspection, NULL, &o, 0, &plan), QN_ERR_LIMIT, "536870912 bytes");
+    o.chunk = 1 << 18;
     qn_assert_fails(qn_inspect_memory(s.inspection, NULL, &o, 0, &plan), QN_ERR_LIMIT, "take at most 16384");
     o.chunk = 16384;
     qn_assert_ok(qn_inspect_memory(s.inspection, NULL, &o, 0, &plan));
