@@ -98,6 +98,31 @@ typedef struct qn_attend_options {
 } qn_attend_options;
 QN_API qn_value qn_attend(qn_graph *g, const qn_attend_options *options);
 
+/* ---- picking tokens --------------------------------------------------------------------------- */
+
+enum { QN_SAMPLE_WORDS = 11 };
+
+typedef struct qn_sample_inputs {
+    qn_value logits;    /* f32 [n, V], at most 2^19 tokens: the last live row counts                         */
+    qn_value history;   /* i32 [C]: the tokens by position, for the repetition penalty; 0: none              */
+    qn_value n_history; /* integer: how many of them count, 0..C (the window ends there); without history: 0 */
+    qn_value settings;  /* i32 input [QN_SAMPLE_WORDS]: what qn_sample_settings writes                        */
+    qn_value draw;      /* integer: number of this draw, as qn_sampler counts them: from 0, greedy picks none */
+} qn_sample_inputs;
+
+/* token, i32 [1]: the one that qn_sampler_pick picks from the same logits, history, options and number of the draw. Two
+ * dispatches where the settings are greedy, else three or, with top-k or top-p, four. Nothing is refused on the GPU: a
+ * logit that is not a number never wins, and ids of the history outside the vocabulary are passed over. */
+QN_API qn_value qn_sample(qn_graph *g, const qn_sample_inputs *inputs);
+/* The settings for qn_sample; options NULL: greedy. Fails as qn_sampler_open does. */
+QN_API qn_status qn_sample_settings(const qn_sampler_options *options, int32_t words[QN_SAMPLE_WORDS]);
+/* history[pos..pos+S-1] = tokens[S], i32, live S; history: a state [C]. pos + S > C is refused and nothing is written.
+ * Returns history. */
+QN_API qn_value qn_append_tokens(qn_graph *g, qn_value tokens, qn_value history, qn_value pos);
+/* tokens[0] = token[1]: writes a token into the graph's own input of i32 tokens, so that the next execution reads it
+ * unless qn_graph_set_input gives another. */
+QN_API void qn_feed_token(qn_graph *g, qn_value token, qn_value tokens);
+
 /* ---- elementwise ----------------------------------------------------------------------------- */
 
 /* Elementwise functions of f32 and i32 tensors (activations, inputs, states, plain weights). Operands broadcast as in

@@ -359,14 +359,14 @@ static void op_table(bench_options *o, qn_cli_option table[OP_OPTIONS])
          .kind = QN_CLI_TEXT,
          .argument = "OP",
          .target = &o->op.op,
-         .help = "time one operation instead of a model: linear_q4gsw or\nsdpa_with_kv_cache"},
+         .help = "time one operation instead of a model: linear_q4gsw,\nsdpa_with_kv_cache or sample"},
         {.name = "shape",
          .kind = QN_CLI_TEXT,
          .argument = "SHAPE",
          .target = &o->op.shape,
          .help =
-             "M=1,N=2048,K=2048,group=32 or S=1,pos=511,Hq=32,Hkv=8,D=64\n(with C= the length of the cache, default "
-             "pos+S)"},
+             "M=1,N=2048,K=2048,group=32, or S=1,pos=511,Hq=32,Hkv=8,D=64\n(with C= the length of the cache, default "
+             "pos+S), or\nV=128256,t=80,k=40,p=90 (percent; without t= greedy)"},
         {.name = "scales",
          .kind = QN_CLI_TEXT,
          .argument = "TYPE",

@@ -7,6 +7,7 @@
 #include "bench.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,8 @@ typedef struct op_bench {
     uint32_t n_inputs, n_states;
     qn_value inputs[3], states[2 * MAX_COPIES], pos, output;
     qn_shape input_shapes[3];
+    qn_value settings; /* of sampling: the input is then a vocabulary's logits     */
+    int32_t words[QN_SAMPLE_WORDS];
     uint64_t state_count; /* elements of a state                              */
     double flops, bytes;  /* of one operation: arithmetic, and memory touched */
     /* Results, microseconds per operation: */
@@ -107,6 +110,15 @@ static float *random_floats(uint64_t n)
     uint32_t state = 7;
     float *values = qn_cli_alloc(n, sizeof *values);
     for (uint64_t i = 0; i < n; i++) values[i] = (float)(next_random(&state) & 0xffff) / 32768.0f - 1.0f;
+    return values;
+}
+
+/* Logits of -log of values in 0..1: probabilities as Zipf has those of words. */
+static float *random_logits(uint64_t n)
+{
+    uint32_t state = 7;
+    float *values = qn_cli_alloc(n, sizeof *values);
+    for (uint64_t i = 0; i < n; i++) values[i] = -logf(((float)next_random(&state) + 0.5f) / 16777216.0f);
     return values;
 }
 
@@ -202,10 +214,38 @@ static qn_status build_sdpa(op_bench *b)
     return qn_graph_build(b->graph);
 }
 
+/* ---- sample ---------------------------------------------------------------------------------- */
+
+/* t and p in percent; without t: greedy. */
+static qn_status build_sample(op_bench *b)
+{
+    enum { COPIES = 32 };
+    const shape_field fields[] = {{.name = "V", .required = true}, {.name = "t"}, {.name = "k"}, {.name = "p"}};
+    b->n_fields = sizeof fields / sizeof fields[0];
+    memcpy(b->fields, fields, sizeof fields);
+    QN_CLI_TRY(read_shape(b));
+    uint32_t n = field(b, "V");
+    const qn_sampler_options options = {.temperature = (float)field(b, "t") / 100,
+                                        .top_k = field(b, "k"),
+                                        .top_p = (float)field(b, "p") / 100,
+                                        .seed = 1};
+    QN_CLI_TRY(qn_sample_settings(&options, b->words));
+    b->copies = b->o->copies ? b->o->copies : choose_copies(b, cold_bytes / COPIES);
+    b->bytes = 4.0 * n;
+    QN_CLI_TRY(qn_graph_open(b->engine, &b->graph));
+    qn_value logits = add_input(b, "logits", qn_shape_2(1, n)), token = 0;
+    b->settings = qn_graph_input(b->graph, "settings", QN_I32, qn_shape_1(QN_SAMPLE_WORDS));
+    qn_value draw = qn_graph_const_int(b->graph, 0);
+    for (uint32_t i = 0; i < b->copies; i++)
+        token = qn_sample(b->graph, &(qn_sample_inputs){.logits = logits, .settings = b->settings, .draw = draw});
+    qn_graph_output(b->graph, b->output = token, "token");
+    return qn_graph_build(b->graph);
+}
+
 static const struct {
     const char *name;
     qn_status (*build)(op_bench *b);
-} ops[] = {{"linear_q4gsw", build_linear}, {"sdpa_with_kv_cache", build_sdpa}};
+} ops[] = {{"linear_q4gsw", build_linear}, {"sdpa_with_kv_cache", build_sdpa}, {"sample", build_sample}};
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
@@ -220,10 +260,13 @@ static qn_status fill(op_bench *b)
 {
     qn_status s = qn_cli_ok();
     for (uint32_t i = 0; s.code == QN_OK && i < b->n_inputs; i++) {
-        float *data = random_floats(elements(&b->input_shapes[i]));
+        uint64_t n = elements(&b->input_shapes[i]);
+        float *data = b->settings ? random_logits(n) : random_floats(n);
         s = qn_graph_set_input(b->graph, b->inputs[i], b->input_shapes[i], data);
         free(data);
     }
+    if (s.code == QN_OK && b->settings)
+        s = qn_graph_set_input(b->graph, b->settings, qn_shape_1(QN_SAMPLE_WORDS), b->words);
     if (s.code == QN_OK && b->pos) s = qn_graph_set_int(b->graph, b->pos, field(b, "pos"));
     float *state = b->n_states ? random_floats(b->state_count) : NULL;
     for (uint32_t i = 0; s.code == QN_OK && i < b->n_states; i++)
@@ -322,7 +365,8 @@ static qn_status run(op_bench *b)
     size_t i = 0, n = sizeof ops / sizeof ops[0];
     while (i < n && strcmp(ops[i].name, b->o->op) != 0) i++;
     if (i == n)
-        return qn_cli_fail(QN_ERR_ARGUMENT, "--op: \"%s\" is neither linear_q4gsw nor sdpa_with_kv_cache", b->o->op);
+        return qn_cli_fail(QN_ERR_ARGUMENT, "--op: \"%s\" is none of linear_q4gsw, sdpa_with_kv_cache, sample",
+                           b->o->op);
     QN_CLI_TRY(ops[i].build(b));
     QN_CLI_TRY(fill(b));
 #ifndef QN_NO_BLOCKING /* where a polled execution is over only when its outputs are there */

@@ -163,6 +163,8 @@ typedef struct qn_node_desc {
 /* Adds a node and plans it at the maximum shapes. Returns its first output; `outputs` (may be NULL) gets all. 0 on a
  * failure, which is kept in the graph. */
 qn_value qn_graph_add_node(qn_graph *g, const qn_node_desc *d, qn_value outputs[QN_MAX_OUTPUTS]);
+/* Keeps a small input's elements on the host as well, where plan() reads them (qn_tensor.host). `op` for messages. */
+qn_status qn_graph_keep_on_host(qn_graph *g, qn_value input, const char *op);
 /* Keeps the first failure. */
 void qn_graph_failed(qn_graph *g, qn_status status);
 

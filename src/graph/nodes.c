@@ -179,15 +179,14 @@ qn_value qn_int_dim(qn_graph *g, qn_value x, int32_t dim)
     return qn_graph_add_node(g, &d, NULL);
 }
 
-/* The input's elements are kept on the host as well, where plan() reads them. */
-static qn_status keep_on_host(qn_graph *g, qn_value input)
+qn_status qn_graph_keep_on_host(qn_graph *g, qn_value input, const char *op)
 {
     enum { MOST_ELEMENTS = 64 };
     if (input == 0 || input >= g->n_values || qn_graph_place(g, input)->kind != QN_PLACE_INPUT)
-        return qn_fail(QN_ERR_ARGUMENT, "int_from_tensor: value %u is not an input of this graph", input);
+        return qn_fail(QN_ERR_ARGUMENT, "%s: value %u is not an input of this graph", op, input);
     qn_tensor *t = qn_graph_tensor(g, input);
     if (qn_shape_count(&t->max) > MOST_ELEMENTS)
-        return qn_fail(QN_ERR_UNSUPPORTED, "int_from_tensor: %s has more than %d elements", t->name, MOST_ELEMENTS);
+        return qn_fail(QN_ERR_UNSUPPORTED, "%s: %s has more than %d elements", op, t->name, MOST_ELEMENTS);
     if (t->host) return qn_ok();
     void *p;
     QN_TRY(qn_alloc(g->allocator, MOST_ELEMENTS, sizeof(int32_t), t->name, &p));
@@ -199,7 +198,7 @@ static qn_status keep_on_host(qn_graph *g, qn_value input)
 qn_value qn_int_from_tensor(qn_graph *g, qn_value input, int32_t index)
 {
     if (g->status.code != QN_OK) return 0;
-    qn_graph_failed(g, keep_on_host(g, input));
+    qn_graph_failed(g, qn_graph_keep_on_host(g, input, "int_from_tensor"));
     qn_node_desc d = {.op = QN_OP_INT_FROM_TENSOR, .inputs = &input, .n_inputs = 1, .integer_output = true};
     d.attrs.integer.index = index;
     return qn_graph_add_node(g, &d, NULL);

@@ -160,7 +160,7 @@ qn_status qn_plan_write_cache(qn_plan *p, const qn_cache_windows *windows, qn_va
 {
     const qn_tensor *t = &p->tensors[cache];
     uint64_t mask = windows->row_bytes % 16 == 0 ? MASK_VEC4 | MASK_SCALAR : MASK_SCALAR;
-    bool pack = t->dtype != QN_F32;
+    bool pack = t->dtype == QN_F16 || t->dtype == QN_Q8_0;
     const qn_kernel_row *row = qn_plan_pick(p, &qn_update_cache_kernels, pack ? MASK_PACK : mask, at.seq);
     if (!row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel for this device");
     for (uint32_t w = 0; w < windows->n; w++) {

@@ -80,6 +80,7 @@ static void fixture_open(fixture *f, qn_engine *engine, const op_case *c)
                 int32_t id = (int32_t)(1 + qn_test_random(1, k) % 49);
                 memcpy(&x[k], &id, sizeof id);
             }
+        if (c->data[i]) memcpy(x, c->data[i], n * sizeof *x);
         f->data[i] = x;
     }
     for (uint32_t i = 0; i < MAX_STATES && c->states[i].rank; i++) f->state[i] = fill_state(c, i);

@@ -245,7 +245,7 @@ static const op_case cases[] = {
 
 static const neutral_family base = {cases, sizeof cases / sizeof cases[0]};
 extern const neutral_family qn_neutral_matmul, qn_neutral_elementwise, qn_neutral_strided, qn_neutral_reduce,
-    qn_neutral_vision, qn_neutral_q8;
+    qn_neutral_vision, qn_neutral_q8, qn_neutral_sample;
 
 const neutral_family *const qn_neutral_families[] = {&base,
                                                      &qn_neutral_matmul,
@@ -254,4 +254,5 @@ const neutral_family *const qn_neutral_families[] = {&base,
                                                      &qn_neutral_reduce,
                                                      &qn_neutral_vision,
                                                      &qn_neutral_q8,
+                                                     &qn_neutral_sample,
                                                      NULL};

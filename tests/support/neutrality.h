@@ -31,6 +31,7 @@ typedef struct op_case {
         qn_shape shape; /* dimension 0: the live rows */
         qn_dtype dtype; /* 0 ends                     */
     } in[MAX_INPUTS];
+    const void *data[MAX_INPUTS]; /* contents of an input; NULL: random */
     struct {
         qn_weight_kind kind; /* 0 ends                */
         qn_shape shape;      /* rank 2: a matrix      */

@@ -1,0 +1,242 @@
+// sample_draw.wgsl - finds where exactly top-k and top-p end among the listed tokens, and draws the token. One
+// workgroup.
+@group(0) @binding(1) var<storage, read_write> work: array<atomic<u32>>;
+@group(0) @binding(2) var<storage, read_write> words: array<u32>;
+@group(0) @binding(3) var<storage, read_write> token: array<u32>;
+
+// A token's place in the order as a number of 32 + id_bits bits: the smallest is first.
+fn place_of(key: u32, id: u32) -> vec2<u32> {
+    return vec2<u32>((~key << p.id_bits) | id, ~key >> (32u - p.id_bits));
+}
+
+fn shifted_right(a: vec2<u32>, by: u32) -> vec2<u32> {
+    if (by >= 32u) {
+        return vec2<u32>(a.y >> (by - 32u), 0u);
+    }
+    return select(vec2<u32>((a.x >> by) | (a.y << (32u - by)), a.y >> by), a, by == 0u);
+}
+
+fn shifted_left(a: u32, by: u32) -> vec2<u32> {
+    if (by >= 32u) {
+        return vec2<u32>(0u, a << (by - 32u));
+    }
+    return vec2<u32>(a << by, select(a >> (32u - by), 0u, by == 0u));
+}
+
+fn minus(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    return vec2<u32>(a.x - b.x, a.y - b.y - u32(a.x < b.x));
+}
+
+// What the search has come to: the last token kept lies in base..base + 2^shift - 1; once it is done, at `last`.
+struct Search {
+    shift: u32,
+    base: vec2<u32>,
+    before: Triple, // sum of the tokens before base
+    last: vec2<u32>,
+    upto: Triple, // sum of the tokens up to `last`
+}
+
+// Tokens of the bins low..high, and when the sum is enough.
+struct Wanted {
+    low: u32,
+    high: u32,
+    by_weight: bool,
+    need: vec2<u32>,
+}
+
+const DIGITS: u32 = 256u;
+var<workgroup> digits: array<atomic<u32>, 4u * DIGITS>; // a sum's words, and one of the tokens on the list
+var<workgroup> search: Search;
+var<workgroup> going: u32;
+var<workgroup> listed: u32;
+var<workgroup> most: f32;
+var<workgroup> scale: f32;
+
+fn head_sum(at: u32) -> Triple {
+    return Triple(atomicLoad(&work[at]), atomicLoad(&work[at + 1u]), atomicLoad(&work[at + 2u]));
+}
+
+fn gap_of(key: u32) -> f32 {
+    return most - value_of(key);
+}
+
+fn listed_place(i: u32) -> vec2<u32> {
+    return place_of(words[p.n + 2u * i], words[p.n + 2u * i + 1u]);
+}
+
+// Sums the wanted tokens by the next eight bits of their places.
+fn sum_digits(w: Wanted, s: Search, lane: u32) {
+    for (var i = lane; i < 3u * DIGITS; i += WG_X) {
+        atomicStore(&digits[i], 0u);
+    }
+    workgroupBarrier();
+    for (var i = lane; i < listed; i += WG_X) {
+        let gap = gap_of(words[p.n + 2u * i]);
+        let bin = bin_of(gap, scale);
+        let d = shifted_right(minus(listed_place(i), s.base), s.shift - 8u);
+        if (bin >= w.low && bin <= w.high && d.y == 0u && d.x < DIGITS) {
+            let weight = unit_weight(gap);
+            atomicAdd(&digits[d.x], 1u);
+            atomicStore(&digits[3u * DIGITS + d.x], i);
+            if (weight > ~atomicAdd(&digits[DIGITS + d.x], weight)) {
+                atomicAdd(&digits[2u * DIGITS + d.x], 1u);
+            }
+        }
+    }
+    workgroupBarrier();
+}
+
+// The place at which the wanted tokens, after a sum of `before`, are enough.
+fn find_end(w: Wanted, before: Triple, lane: u32) -> Search {
+    workgroupBarrier(); // an earlier search has been read
+    if (lane == 0u) {
+        let first = place_of(atomicLoad(&work[TOP]), 0u);
+        let spread = minus(place_of(~atomicLoad(&work[BOTTOM]), (1u << p.id_bits) - 1u), first);
+        let bits = select(64u - countLeadingZeros(spread.y), 32u - countLeadingZeros(spread.x), spread.y == 0u);
+        search = Search((bits + 7u) / 8u * 8u, first, before, vec2<u32>(0xffffffffu), before);
+        going = 1u;
+    }
+    for (var turn = 0u; turn < 8u; turn++) {
+        if (workgroupUniformLoad(&going) == 0u) {
+            break;
+        }
+        let s = search;
+        sum_digits(w, s, lane);
+        let own = Triple(atomicLoad(&digits[lane]), atomicLoad(&digits[DIGITS + lane]),
+                         atomicLoad(&digits[2u * DIGITS + lane]));
+        let start = add(s.before, sum_before(own, lane));
+        let upto = add(start, own);
+        if (!reaches(start, w.by_weight, w.need) && reaches(upto, w.by_weight, w.need)) {
+            let shift = s.shift - 8u;
+            let last = listed_place(atomicLoad(&digits[3u * DIGITS + lane]));
+            search = Search(shift, add64(s.base, shifted_left(lane, shift)), start, last, upto);
+            going = u32(shift != 0u && own.a != 1u);
+        }
+    }
+    workgroupBarrier();
+    return search;
+}
+
+// The place of the last token that top-k and top-p keep.
+fn find_last(lane: u32) -> vec2<u32> {
+    let k_bin = atomicLoad(&work[K_BIN]);
+    let before_k = head_sum(K_BIN + 1u);
+    var last = vec2<u32>(0xffffffffu);
+    var kept = before_k; // without top-k: all
+    if (p.top_k < p.n) {
+        let s = find_end(Wanted(k_bin, k_bin, false, vec2<u32>(p.top_k, 0u)), before_k, lane);
+        last = s.last;
+        kept = s.upto;
+    }
+    if (p.top_p != 0u) {
+        var need = part_of(weights_of(kept), p.top_p);
+        if (need.x == 0u && need.y == 0u) {
+            need.x = 1u;
+        }
+        let wanted = Wanted(atomicLoad(&work[LOW_BIN]), atomicLoad(&work[HIGH_BIN]), true, need);
+        last = find_end(wanted, head_sum(LOW_BIN + 1u), lane).last;
+    }
+    return last;
+}
+
+// Adds the kept ones of the list to their slices.
+fn add_listed(last: vec2<u32>, lane: u32) {
+    for (var i = lane; i < listed; i += WG_X) {
+        let key = words[p.n + 2u * i];
+        let id = words[p.n + 2u * i + 1u];
+        if (!less(last, place_of(key, id))) {
+            let w = final_weight(gap_of(key));
+            let at = sums_at() + 2u * (id / SLICE);
+            if (w > ~atomicAdd(&work[at], w)) {
+                atomicAdd(&work[at + 1u], 1u);
+            }
+        }
+    }
+    storageBarrier();
+}
+
+// ---- the draw ---------------------------------------------------------------------------------
+
+// An item (slice or token), and the sum before it.
+struct Step {
+    item: u32,
+    before: Triple,
+}
+
+var<workgroup> drawn: Step;
+
+fn slice_sum(slice: u32) -> Triple {
+    if (slice >= p.slices) {
+        return NOTHING;
+    }
+    let at = sums_at() + 2u * slice;
+    return Triple(0u, atomicLoad(&work[at]), atomicLoad(&work[at + 1u]));
+}
+
+fn token_sum(id: u32, last: vec2<u32>) -> Triple {
+    if (id >= p.n) {
+        return NOTHING;
+    }
+    let key = words[id];
+    return Triple(0u, select(final_weight(gap_of(key)), 0u, less(last, place_of(key, id))), 0u);
+}
+
+fn draw_slice(lane: u32) -> vec2<u32> {
+    let per_lane = (p.slices + WG_X - 1u) / WG_X;
+    var own = NOTHING;
+    for (var i = 0u; i < per_lane; i++) {
+        own = add(own, slice_sum(lane * per_lane + i));
+    }
+    let before = sum_before(own, lane);
+    let need = add64(part_of(weights_of(sum_of_heads()), p.word), vec2<u32>(1u, 0u));
+    if (!reaches(before, true, need) && reaches(add(before, own), true, need)) {
+        var sum = before;
+        for (var i = 0u; i < per_lane; i++) {
+            let next = add(sum, slice_sum(lane * per_lane + i));
+            if (reaches(next, true, need)) {
+                drawn = Step(lane * per_lane + i, sum);
+                break;
+            }
+            sum = next;
+        }
+    }
+    workgroupBarrier();
+    return need;
+}
+
+fn draw_token(need: vec2<u32>, last: vec2<u32>, lane: u32) {
+    let slice = drawn;
+    let first = slice.item * SLICE + lane * (SLICE / WG_X);
+    var own = NOTHING;
+    for (var i = 0u; i < SLICE / WG_X; i++) {
+        own = add(own, token_sum(first + i, last));
+    }
+    var sum = add(slice.before, sum_before(own, lane));
+    if (!reaches(sum, true, need) && reaches(add(sum, own), true, need)) {
+        for (var i = 0u; i < SLICE / WG_X; i++) {
+            sum = add(sum, token_sum(first + i, last));
+            if (reaches(sum, true, need)) {
+                token[0] = first + i;
+                break;
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(WG_X)
+fn draw(@builtin(local_invocation_index) lane: u32) {
+    if (lane == 0u) {
+        listed = atomicLoad(&work[LISTED]);
+        most = value_of(atomicLoad(&work[MOST]));
+        scale = bitcast<f32>(atomicLoad(&work[BIN_SCALE]));
+    }
+    workgroupBarrier();
+    var last = vec2<u32>(0xffffffffu);
+    if (p.top_k < p.n || p.top_p != 0u) {
+        last = find_last(lane);
+        add_listed(last, lane);
+        workgroupBarrier();
+    }
+    let need = draw_slice(lane);
+    draw_token(need, last, lane);
+}

@@ -1,0 +1,131 @@
+// sample_sift.wgsl - finds the bins in which top-k and top-p end. Tokens before them are kept, and each slice's final
+// weights summed; tokens within them go on a list; tokens behind them are out.
+@group(0) @binding(1) var<storage, read_write> work: array<atomic<u32>>;
+@group(0) @binding(2) var<storage, read_write> words: array<u32>;
+
+const PER_LANE: u32 = BINS / WG_X;
+
+// A bin, and the sums before and up to its end.
+struct Found {
+    bin: u32,
+    before: Triple,
+    upto: Triple,
+}
+
+var<workgroup> bins: array<u32, 3u * BINS>;
+var<workgroup> found: Found;
+
+fn bin_sum(bin: u32) -> Triple {
+    return Triple(bins[bin], bins[BINS + bin], bins[2u * BINS + bin]);
+}
+
+// The bin at which the sum reaches `need`; `before`: the sum of the bins before this lane's.
+fn find(before: Triple, own: Triple, lane: u32, by_weight: bool, need: vec2<u32>) -> Found {
+    workgroupBarrier();
+    if (!reaches(before, by_weight, need) && reaches(add(before, own), by_weight, need)) {
+        var sum = before;
+        for (var i = 0u; i < PER_LANE; i++) {
+            let next = add(sum, bin_sum(lane * PER_LANE + i));
+            if (reaches(next, by_weight, need)) {
+                found = Found(lane * PER_LANE + i, sum, next);
+                break;
+            }
+            sum = next;
+        }
+    }
+    workgroupBarrier();
+    return found;
+}
+
+struct Ends {
+    k: Found,
+    low: Found,
+    high: Found,
+}
+
+fn at_least_one(need: vec2<u32>) -> vec2<u32> {
+    return select(need, vec2<u32>(1u, 0u), need.x == 0u && need.y == 0u);
+}
+
+fn find_ends(lane: u32) -> Ends {
+    for (var i = lane; i < 3u * BINS; i += WG_X) {
+        bins[i] = atomicLoad(&work[HEAD + i]);
+    }
+    workgroupBarrier();
+    var own = NOTHING;
+    for (var i = 0u; i < PER_LANE; i++) {
+        own = add(own, bin_sum(lane * PER_LANE + i));
+    }
+    let before = sum_before(own, lane);
+    let all = sum_of_heads();
+    var e: Ends;
+    e.k = Found(NO_BIN, all, all);
+    if (p.top_k < p.n) {
+        e.k = find(before, own, lane, false, vec2<u32>(p.top_k, 0u));
+    }
+    e.low = e.k;
+    e.high = e.k;
+    if (p.top_p != 0u) {
+        e.low = find(before, own, lane, true, at_least_one(part_of(weights_of(e.k.before), p.top_p)));
+        e.high = find(before, own, lane, true, at_least_one(part_of(weights_of(e.k.upto), p.top_p)));
+    }
+    return e;
+}
+
+fn put_sum(at: u32, s: Triple) {
+    atomicStore(&work[at], s.a);
+    atomicStore(&work[at + 1u], s.b);
+    atomicStore(&work[at + 2u], s.c);
+}
+
+fn put_head(best: Triple, scale: f32, e: Ends) {
+    atomicStore(&work[MOST], best.a);
+    atomicStore(&work[BIN_SCALE], bitcast<u32>(scale));
+    atomicStore(&work[K_BIN], e.k.bin);
+    put_sum(K_BIN + 1u, e.k.before);
+    atomicStore(&work[LOW_BIN], e.low.bin);
+    put_sum(LOW_BIN + 1u, e.low.before);
+    atomicStore(&work[HIGH_BIN], e.high.bin);
+}
+
+fn put_listed(key: u32, id: u32) {
+    let at = p.n + 2u * atomicAdd(&work[LISTED], 1u);
+    words[at] = key;
+    words[at + 1u] = id;
+    atomicMax(&work[TOP], key);
+    atomicMax(&work[BOTTOM], ~key);
+}
+
+@compute @workgroup_size(WG_X)
+fn sift(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let best = best_slice(lane);
+    let top = value_of(best.a);
+    let scale = bin_scale(best);
+    var e = Ends(Found(NO_BIN, NOTHING, NOTHING), Found(NO_BIN, NOTHING, NOTHING), Found(NO_BIN, NOTHING, NOTHING));
+    if (p.top_k < p.n || p.top_p != 0u) {
+        e = find_ends(lane);
+    }
+    if (group.x == 0u && lane == 0u) {
+        put_head(best, scale, e);
+    }
+    var own = NOTHING;
+    for (var i = 0u; i < SLICE / WG_X; i++) {
+        let id = group.x * SLICE + i * WG_X + lane;
+        if (id < p.n) {
+            let key = words[id];
+            let gap = top - value_of(key);
+            let bin = bin_of(gap, scale);
+            if (bin < e.low.bin) {
+                own = add(own, Triple(1u, final_weight(gap), 0u));
+            } else if (bin <= e.high.bin || bin == e.k.bin) {
+                put_listed(key, id);
+            }
+        }
+    }
+    sum_before(own, lane);
+    if (lane == 0u) {
+        let all = sum_of_heads();
+        atomicStore(&work[sums_at() + 2u * group.x], all.b);
+        atomicStore(&work[sums_at() + 2u * group.x + 1u], all.c);
+    }
+}
