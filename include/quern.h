@@ -152,6 +152,7 @@ typedef struct qn_route_info {
     const char *needs; /* "baseline", "f16" or "subgroups"                                  */
     bool usable;       /* this device can run it                                            */
     bool preferred;    /* plan() may choose it on this device without being forced          */
+    bool inexact;      /* rounds activations: only where the precision is QN_PRECISION_AUTO */
 } qn_route_info;
 
 /* The kernel rows of every operation on a device described by info (of a listed or opened adapter). */

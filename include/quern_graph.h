@@ -155,6 +155,8 @@ typedef struct qn_trace {
     uint32_t n_params;
     const uint32_t *params;
     double gpu_ns; /* of the last profiled execution; 0 otherwise */
+    double flops;  /* products and sums that the result needs; 0: not counted                                 */
+    double bytes;  /* of memory that must be read and written, each byte once; 0: not counted                 */
 } qn_trace;
 
 /* Number of dispatches of the last submit; dispatch i. */
@@ -172,6 +174,17 @@ QN_API qn_status qn_graph_set_profile(qn_graph *g, qn_profile profile);
 /* GPU nanoseconds of the last profiled submit: of the pass, or the sum of its dispatches. */
 QN_API double qn_graph_gpu_ns(const qn_graph *g);
 
+/* What a device reaches in kernels that do one thing only, per second: to hold a kernel's figures against. */
+typedef struct qn_peaks {
+    double copy_bytes; /* read and written: a copy past the caches                          */
+    double f32_flops;  /* products and sums of fma on f32                                   */
+    double i8_ops;     /* products and sums of dot4I8Packed                                 */
+} qn_peaks;
+#ifndef QN_NO_BLOCKING
+/* Measures them, in about half a second of GPU time and 256 MiB. QN_ERR_UNSUPPORTED without timestamps. */
+QN_API qn_status qn_engine_measure_peaks(qn_engine *engine, qn_peaks *peaks);
+#endif
+
 typedef struct qn_memory_table {
     uint64_t weights, states, activations, scratch, io; /* GPU bytes; weights: those that this graph uses */
     uint64_t activations_unpooled;                      /* what the activations would take without reuse  */
@@ -185,7 +198,8 @@ typedef struct qn_execute_counts {
     uint64_t objects_made;
     uint32_t nodes_planned;
     uint64_t param_bytes_uploaded;
-    uint32_t submits, passes;
+    uint32_t submits, passes, dispatches;
+    double plan_ns, encode_ns; /* of the host: planning; uploading and recording (also where it was done ahead) */
 } qn_execute_counts;
 QN_API qn_execute_counts qn_graph_execute_counts(const qn_graph *g);
 

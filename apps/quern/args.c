@@ -119,6 +119,21 @@ static bool read_list(const char *text, qn_cli_list *list)
     return true;
 }
 
+/* Place of text among choices with '|' between them. */
+static bool read_choice(const char *choices, const char *text, uint32_t *out)
+{
+    size_t n = strlen(text);
+    for (uint32_t i = 0;; i++) {
+        size_t length = strcspn(choices, "|");
+        if (length == n && memcmp(choices, text, n) == 0) {
+            *out = i;
+            return true;
+        }
+        if (!choices[length]) return false;
+        choices += length + 1;
+    }
+}
+
 static bool in_range(const qn_cli_option *o, double v)
 {
     return (o->min == 0 && o->max == 0) || (v >= o->min && v <= o->max);
@@ -170,6 +185,8 @@ static const char *set_value(const qn_cli_option *o, const char *text)
         return NULL;
     case QN_CLI_TEXTS:
         return add_text(o->target, text);
+    case QN_CLI_CHOICE:
+        return read_choice(o->argument, text, o->target) ? NULL : "is none of the choices";
     }
     return "has an unknown kind";
 }
@@ -210,6 +227,8 @@ static int take_option(const qn_cli_usage *usage, int argc, char **argv, int *i)
     }
     const char *wrong = set_value(o, value);
     if (!wrong) return -1;
+    if (o->kind == QN_CLI_CHOICE)
+        return qn_cli_misuse(usage->command, "--%s: \"%s\" is none of %s", o->name, value, o->argument);
     if (o->min != 0 || o->max != 0)
         return qn_cli_misuse(usage->command, "--%s: \"%s\" %s (%g to %g)", o->name, value, wrong, o->min, o->max);
     return qn_cli_misuse(usage->command, "--%s: \"%s\" %s", o->name, value, wrong);

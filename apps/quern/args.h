@@ -15,6 +15,7 @@ typedef enum qn_cli_kind {
     QN_CLI_SIZE,     /* uint64_t: bytes, with a suffix K, M, G or T (1024s)  */
     QN_CLI_LIST,     /* qn_cli_list: numbers with commas                     */
     QN_CLI_TEXTS,    /* qn_cli_texts: one more with each time it is given    */
+    QN_CLI_CHOICE,   /* uint32_t: place of the value in `argument`, "a|b|c"  */
 } qn_cli_kind;
 
 enum { QN_CLI_MAX_LIST = 16, QN_CLI_MAX_TABLES = 4 };

@@ -2,11 +2,10 @@
 #include "bench.h"
 #include "commands.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { MAX_KERNELS = 64, PROFILE_STEPS = 16 };
 
 typedef struct bench_options {
     qn_cli_lm_options model;
@@ -17,31 +16,20 @@ typedef struct bench_options {
     qn_cli_engine engine;
 } bench_options;
 
-/* A kernel's share of a profiled run. */
-typedef struct kernel_time {
-    const char *name;
-    uint64_t dispatches;
-    double ns;
-} kernel_time;
-
-typedef struct test {
-    uint32_t prompt, steps, depth; /* one of prompt and steps is 0 */
-    double median, min, max;       /* tok/s                        */
-    uint32_t runs;
-    kernel_time kernels[MAX_KERNELS];
-    size_t n_kernels;
-    double profiled_ns; /* of the profiled tokens: sum of the dispatches' GPU times,                     */
-    double pass_ns;     /* GPU time of the whole passes, without the marks between dispatches,           */
-    double wall_ns;     /* and the unprofiled median from start to end                                   */
-    bool profiled;
-} test;
+/* Which figures of an execution are taken. */
+typedef enum taking {
+    TAKE_NOTHING = 0,
+    TAKE_HOST,    /* counts and times of the host           */
+    TAKE_PASSES,  /* GPU time of the passes                 */
+    TAKE_KERNELS, /* GPU time of each dispatch              */
+} taking;
 
 typedef struct bench {
     const bench_options *o;
     qn_cli_lm *lm;
     int32_t *tokens; /* scratch list */
     uint32_t random;
-    qn_profile profile;
+    qn_peaks peaks;
 } bench;
 
 static int32_t random_token(bench *b)
@@ -58,41 +46,64 @@ static void new_tokens(bench *b, uint32_t from, uint32_t to)
     if (b->tokens[from] == old) b->tokens[from] = (old + 1) % (int32_t)b->lm->n_vocab;
 }
 
-/* ---- profile --------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
-static void add_kernels(test *t, const qn_graph *graph, qn_profile profile)
+/* "blk.11.ffn_up.weight" to "blk.*.ffn_up.weight"; the operation where the node has no name. */
+static void node_label(const qn_trace *d, char label[64])
 {
-    if (profile == QN_PROFILE_TOTAL) {
-        t->pass_ns += qn_graph_gpu_ns(graph);
-        return;
+    const char *from = d->node && d->node[0] ? d->node : d->op;
+    size_t n = 0;
+    for (; *from && n < 63; from++) {
+        bool digit = isdigit((unsigned char)*from) != 0;
+        if (digit && n > 0 && label[n - 1] == '*') continue;
+        label[n++] = digit ? '*' : *from;
     }
+    label[n] = '\0';
+}
+
+static void add_kernels(qn_bench_test *t, const qn_graph *graph)
+{
     for (size_t i = 0; i < qn_graph_n_dispatches(graph); i++) {
         qn_trace d = qn_graph_dispatch(graph, i);
+        qn_bench_kernel new = {.kernel = d.kernel};
+        node_label(&d, new.node);
         size_t k = 0;
-        while (k < t->n_kernels && strcmp(t->kernels[k].name, d.kernel) != 0) k++;
-        if (k == MAX_KERNELS) continue;
-        if (k == t->n_kernels) t->kernels[t->n_kernels++] = (kernel_time){.name = d.kernel};
+        while (k < t->n_kernels &&
+               (strcmp(t->kernels[k].kernel, d.kernel) != 0 || strcmp(t->kernels[k].node, new.node) != 0))
+            k++;
+        if (k == t->n_kernels) {
+            t->kernels = qn_cli_resize(t->kernels, ++t->n_kernels, sizeof new);
+            t->kernels[k] = new;
+        }
         t->kernels[k].dispatches++;
         t->kernels[k].ns += d.gpu_ns;
-        t->profiled_ns += d.gpu_ns;
+        t->kernels[k].flops += d.flops;
+        t->kernels[k].bytes += d.bytes;
     }
 }
 
-static int by_time(const void *a, const void *b)
+static void take_figures(qn_bench_test *t, const qn_graph *graph, taking what)
 {
-    const kernel_time *x = a, *y = b;
-    return (x->ns < y->ns) - (x->ns > y->ns);
+    qn_execute_counts counts = qn_graph_execute_counts(graph);
+    if (what == TAKE_HOST) {
+        t->executions++;
+        t->dispatches += counts.dispatches;
+        t->plan_ns += counts.plan_ns;
+        t->encode_ns += counts.encode_ns;
+    }
+    if (what == TAKE_PASSES) t->pass_ns += qn_graph_gpu_ns(graph);
+    if (what == TAKE_KERNELS) add_kernels(t, graph);
 }
 
 /* ---- one run --------------------------------------------------------------------------------- */
 
-/* Waits for all queued tokens; adds each execution's kernels to t (NULL: not profiling). */
-static qn_status finish(bench *b, test *t)
+/* Waits for all queued tokens; t may be NULL for TAKE_NOTHING. */
+static qn_status finish(bench *b, qn_bench_test *t, taking what)
 {
     for (qn_step_state state = QN_STEP_PENDING; state != QN_STEP_READY;) {
         QN_CLI_TRY(b->lm->source->wait(b->lm, &state));
         qn_graph *graph;
-        for (uint32_t i = 0; t && (graph = b->lm->source->graph(b->lm, i)); i++) add_kernels(t, graph, b->profile);
+        for (uint32_t i = 0; what && (graph = b->lm->source->graph(b->lm, i)); i++) take_figures(t, graph, what);
     }
     return qn_cli_ok();
 }
@@ -102,32 +113,8 @@ static qn_status go_to_depth(bench *b, uint32_t depth)
 {
     if (depth == 0) return qn_cli_ok();
     QN_CLI_TRY(b->lm->source->set_tokens(b->lm, b->tokens, depth, QN_LOGITS_LAST, NULL));
-    return finish(b, NULL);
+    return finish(b, NULL, TAKE_NOTHING);
 }
-
-/* Seconds for the test's tokens. steps: as t->steps, or fewer for a profile. */
-static qn_status run_once(bench *b, const test *t, uint32_t steps, test *profile, double *seconds)
-{
-    if (t->prompt) {
-        QN_CLI_TRY(go_to_depth(b, t->depth));
-        new_tokens(b, t->depth, t->depth + t->prompt);
-        double start = qn_cli_seconds();
-        QN_CLI_TRY(b->lm->source->set_tokens(b->lm, b->tokens, t->depth + t->prompt, QN_LOGITS_LAST, NULL));
-        QN_CLI_TRY(finish(b, profile));
-        *seconds = qn_cli_seconds() - start;
-        return qn_cli_ok();
-    }
-    QN_CLI_TRY(go_to_depth(b, t->depth ? t->depth : 1)); /* a step needs something to follow */
-    double start = qn_cli_seconds();
-    for (uint32_t i = 0; i < steps; i++) {
-        QN_CLI_TRY(b->lm->source->append(b->lm, random_token(b)));
-        QN_CLI_TRY(finish(b, profile));
-    }
-    *seconds = qn_cli_seconds() - start;
-    return qn_cli_ok();
-}
-
-/* ---- one test -------------------------------------------------------------------------------- */
 
 static qn_status set_profile(bench *b, qn_profile profile)
 {
@@ -136,134 +123,71 @@ static qn_status set_profile(bench *b, qn_profile profile)
     return qn_cli_ok();
 }
 
-/* Runs the test's tokens once more, timed by the GPU. */
-static qn_status run_profiled(bench *b, test *t, uint32_t steps, qn_profile profile)
+/* Seconds for the test's tokens, behind what go_to_depth left. */
+static qn_status run_tokens(bench *b, qn_bench_test *t, taking what, double *seconds)
 {
-    double seconds;
-    b->profile = profile;
-    qn_status s = set_profile(b, profile);
-    if (s.code == QN_OK) s = run_once(b, t, steps, t, &seconds);
+    double start = qn_cli_seconds();
+    if (t->prompt) {
+        QN_CLI_TRY(b->lm->source->set_tokens(b->lm, b->tokens, t->depth + t->prompt, QN_LOGITS_LAST, NULL));
+        QN_CLI_TRY(finish(b, t, what));
+    }
+    for (uint32_t i = 0; i < t->steps; i++) {
+        QN_CLI_TRY(b->lm->source->append(b->lm, random_token(b)));
+        QN_CLI_TRY(finish(b, t, what));
+    }
+    *seconds = qn_cli_seconds() - start;
+    return qn_cli_ok();
+}
+
+static qn_status run_once(bench *b, qn_bench_test *t, taking what, double *seconds)
+{
+    static const qn_profile profiles[] = {[TAKE_PASSES] = QN_PROFILE_TOTAL, [TAKE_KERNELS] = QN_PROFILE_DISPATCHES};
+    QN_CLI_TRY(go_to_depth(b, t->depth || t->prompt ? t->depth : 1)); /* a step needs something to follow */
+    if (t->prompt) new_tokens(b, t->depth, t->depth + t->prompt);
+    QN_CLI_TRY(set_profile(b, profiles[what]));
+    qn_status s = run_tokens(b, t, what, seconds);
     qn_status off = set_profile(b, QN_PROFILE_OFF);
     return s.code == QN_OK ? off : s;
 }
 
-static qn_status profile_test(bench *b, test *t)
+/* ---- one test -------------------------------------------------------------------------------- */
+
+/* GPU times, where the device has a clock. */
+static qn_status run_profiled(bench *b, qn_bench_test *t)
 {
-    uint32_t steps = t->steps < PROFILE_STEPS ? t->steps : PROFILE_STEPS;
-    qn_status s = run_profiled(b, t, steps, QN_PROFILE_DISPATCHES);
-    if (s.code == QN_ERR_UNSUPPORTED) {
-        fprintf(stderr, "quern bench: no profile: %s\n", s.text);
-        return qn_cli_ok();
-    }
-    if (s.code == QN_OK) s = run_profiled(b, t, steps, QN_PROFILE_TOTAL);
-    qsort(t->kernels, t->n_kernels, sizeof t->kernels[0], by_time);
-    t->wall_ns = 1e9 * (double)(t->prompt ? t->prompt : steps) / t->median;
-    t->profiled = s.code == QN_OK;
-    return s;
+    double seconds = 0;
+    qn_status s = run_once(b, t, TAKE_PASSES, &seconds);
+    if (s.code == QN_OK && b->o->profile) s = run_once(b, t, TAKE_KERNELS, &seconds);
+    qn_bench_settle(t);
+    if (s.code != QN_ERR_UNSUPPORTED) return s;
+    if (b->o->profile) fprintf(stderr, "quern bench: no profile: %s\n", s.text);
+    return qn_cli_ok();
 }
 
-static qn_status run_test(bench *b, test *t)
+static qn_status run_test(bench *b, qn_bench_test *t)
 {
-    double *rates = qn_cli_alloc(b->o->runs, sizeof *rates), seconds;
+    double seconds = 0;
     uint32_t n = t->prompt ? t->prompt : t->steps;
     new_tokens(b, 0, t->depth + 1);
-    qn_status s = run_once(b, t, t->steps, NULL, &seconds); /* warm-up, not counted */
-    for (t->runs = 0; s.code == QN_OK && t->runs < b->o->runs; t->runs++) {
-        s = run_once(b, t, t->steps, NULL, &seconds);
-        rates[t->runs] = seconds > 0 ? (double)n / seconds : 0;
+    QN_CLI_TRY(run_once(b, t, TAKE_NOTHING, &seconds)); /* warm-up, not counted */
+    while (t->n_runs < b->o->runs) {
+        QN_CLI_TRY(run_once(b, t, TAKE_HOST, &seconds));
+        t->rates[t->n_runs++] = seconds > 0 ? (double)n / seconds : 0;
     }
-    if (s.code == QN_OK) {
-        qsort(rates, t->runs, sizeof *rates, qn_cli_compare_doubles);
-        t->median = qn_cli_median(rates, t->runs);
-        t->min = rates[0];
-        t->max = rates[t->runs - 1];
-        if (b->o->profile) s = profile_test(b, t);
-    }
-    free(rates);
+    qsort(t->rates, t->n_runs, sizeof t->rates[0], qn_cli_compare_doubles);
+    return run_profiled(b, t);
+}
+
+static qn_status run_and_report(bench *b, qn_bench_test *t, json_t *tests)
+{
+    t->rates = qn_cli_alloc(b->o->runs, sizeof *t->rates);
+    qn_status s = run_test(b, t);
+    if (s.code == QN_OK && b->o->json) json_array_append_new(tests, qn_bench_json(t, &b->peaks));
+    if (s.code == QN_OK && !b->o->json) qn_bench_print(t, &b->peaks);
+    fflush(stdout);
+    free(t->rates);
+    free(t->kernels);
     return s;
-}
-
-/* ---- reporting ------------------------------------------------------------------------------- */
-
-static const char *test_name(const test *t, char text[64])
-{
-    int n = snprintf(text, 64, "%s%" PRIu32, t->prompt ? "pp" : "tg", t->prompt ? t->prompt : t->steps);
-    if (t->depth) snprintf(text + n, 64 - (size_t)n, "@%" PRIu32, t->depth);
-    return text;
-}
-
-static void print_test(const test *t)
-{
-    char name[64];
-    printf("%-14s %10.1f  (%.1f to %.1f, %" PRIu32 " runs)\n", test_name(t, name), t->median, t->min, t->max, t->runs);
-    if (!t->profiled) return;
-    printf("  %-30s %10s %12s %8s\n", "kernel", "dispatches", "GPU us", "share");
-    for (size_t i = 0; i < t->n_kernels; i++)
-        printf("  %-30s %10" PRIu64 " %12.1f %7.1f%%\n", t->kernels[i].name, t->kernels[i].dispatches,
-               t->kernels[i].ns * 1e-3, t->profiled_ns > 0 ? 100 * t->kernels[i].ns / t->profiled_ns : 0);
-    printf("  %-30s %10s %12.1f\n", "sum", "", t->profiled_ns * 1e-3);
-    printf("  %-30s %10s %12.1f\n", "passes, undisturbed by marks", "", t->pass_ns * 1e-3);
-    printf("  %-30s %10s %12.1f\n", "unprofiled, start to end", "", t->wall_ns * 1e-3);
-}
-
-static json_t *test_json(const test *t)
-{
-    char name[64];
-    json_t *o = json_object();
-    json_object_set_new(o, "test", json_string(test_name(t, name)));
-    json_object_set_new(o, "prompt", qn_cli_json_u64(t->prompt));
-    json_object_set_new(o, "steps", qn_cli_json_u64(t->steps));
-    json_object_set_new(o, "depth", qn_cli_json_u64(t->depth));
-    json_object_set_new(o, "runs", qn_cli_json_u64(t->runs));
-    json_object_set_new(o, "median_tokens_per_second", qn_cli_json_real(t->median));
-    json_object_set_new(o, "min_tokens_per_second", qn_cli_json_real(t->min));
-    json_object_set_new(o, "max_tokens_per_second", qn_cli_json_real(t->max));
-    if (!t->profiled) return o;
-    json_t *list = json_array();
-    for (size_t i = 0; i < t->n_kernels; i++) {
-        json_t *k = json_object();
-        json_object_set_new(k, "kernel", json_string(t->kernels[i].name));
-        json_object_set_new(k, "dispatches", qn_cli_json_u64(t->kernels[i].dispatches));
-        json_object_set_new(k, "gpu_us", qn_cli_json_real(t->kernels[i].ns * 1e-3));
-        json_array_append_new(list, k);
-    }
-    json_object_set_new(o, "kernels", list);
-    json_object_set_new(o, "kernels_gpu_us", qn_cli_json_real(t->profiled_ns * 1e-3));
-    json_object_set_new(o, "passes_gpu_us", qn_cli_json_real(t->pass_ns * 1e-3));
-    json_object_set_new(o, "unprofiled_us", qn_cli_json_real(t->wall_ns * 1e-3));
-    return o;
-}
-
-static void print_report(const bench_options *o, const qn_cli_lm *m, json_t *tests)
-{
-    uint64_t peak;
-    if (!o->json) {
-        char text[32];
-        qn_engine_gpu_bytes(m->engine, &peak);
-        printf("GPU memory peak %s\n", qn_cli_bytes(peak, text));
-        return;
-    }
-    json_t *object = json_object();
-    json_object_set_new(object, "model", qn_cli_json_text(m->path, strlen(m->path)));
-    json_object_set_new(object, "device", json_string(qn_engine_device(m->engine)->name));
-    json_object_set_new(object, "driver", json_string(qn_engine_device(m->engine)->driver));
-    json_object_set_new(object, "ctx", m->ctx ? qn_cli_json_u64(m->ctx) : json_null());
-    json_object_set_new(object, "chunk", qn_cli_json_u64(m->chunk));
-    json_object_set_new(object, "load_seconds", qn_cli_json_real(m->load_seconds));
-    json_object_set_new(object, "gpu_bytes", qn_cli_json_u64(qn_engine_gpu_bytes(m->engine, &peak)));
-    json_object_set_new(object, "gpu_peak_bytes", qn_cli_json_u64(peak));
-    json_object_set(object, "tests", tests);
-    qn_cli_print_json(object);
-}
-
-/* ---- the command ----------------------------------------------------------------------------- */
-
-static uint32_t largest(const qn_cli_list *list)
-{
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < list->n; i++)
-        if (list->value[i] > most) most = list->value[i];
-    return most;
 }
 
 static qn_status run_list(bench *b, const qn_cli_list *list, bool prompt, json_t *tests)
@@ -271,17 +195,59 @@ static qn_status run_list(bench *b, const qn_cli_list *list, bool prompt, json_t
     for (uint32_t d = 0; d < b->o->depths.n; d++)
         for (uint32_t i = 0; i < list->n; i++) {
             if (list->value[i] == 0) continue; /* "-p 0": no prompt tests */
-            test t = {.prompt = prompt ? list->value[i] : 0,
-                      .steps = prompt ? 0 : list->value[i],
-                      .depth = b->o->depths.value[d]};
-            QN_CLI_TRY(run_test(b, &t));
-            if (b->o->json)
-                json_array_append_new(tests, test_json(&t));
-            else
-                print_test(&t);
-            fflush(stdout);
+            qn_bench_test t = {.prompt = prompt ? list->value[i] : 0,
+                               .steps = prompt ? 0 : list->value[i],
+                               .depth = b->o->depths.value[d]};
+            QN_CLI_TRY(run_and_report(b, &t, tests));
         }
     return qn_cli_ok();
+}
+
+/* ---- the command ----------------------------------------------------------------------------- */
+
+static void print_begin(const bench *b)
+{
+    const qn_cli_lm *m = b->lm;
+    const qn_device_info *device = qn_engine_device(m->engine);
+    char text[32];
+    if (b->o->json) return;
+    printf("%s on %s, %s\nloaded in %.2f s (%s), chunks of %" PRIu32 ", precision %s\n", m->path, device->name,
+           device->driver, m->load_seconds, qn_cli_bytes(m->file_bytes, text), m->chunk, qn_cli_lm_precision(m));
+    if (b->o->profile) qn_bench_print_peaks(&b->peaks);
+    putchar('\n');
+    qn_bench_print_head();
+}
+
+static void print_end(const bench *b, json_t *tests)
+{
+    const qn_cli_lm *m = b->lm;
+    uint64_t peak, bytes = qn_engine_gpu_bytes(m->engine, &peak);
+    if (!b->o->json) {
+        char text[32];
+        printf("GPU memory peak %s\n", qn_cli_bytes(peak, text));
+        return;
+    }
+    json_t *object = json_object();
+    json_object_set_new(object, "model", qn_cli_json_text(m->path, strlen(m->path)));
+    json_object_set_new(object, "device", json_string(qn_engine_device(m->engine)->name));
+    json_object_set_new(object, "driver", json_string(qn_engine_device(m->engine)->driver));
+    json_object_set_new(object, "precision", json_string(qn_cli_lm_precision(m)));
+    json_object_set_new(object, "ctx", m->ctx ? qn_cli_json_u64(m->ctx) : json_null());
+    json_object_set_new(object, "chunk", qn_cli_json_u64(m->chunk));
+    json_object_set_new(object, "load_seconds", qn_cli_json_real(m->load_seconds));
+    json_object_set_new(object, "gpu_bytes", qn_cli_json_u64(bytes));
+    json_object_set_new(object, "gpu_peak_bytes", qn_cli_json_u64(peak));
+    if (b->o->profile) json_object_set_new(object, "peaks", qn_bench_peaks_json(&b->peaks));
+    json_object_set(object, "tests", tests);
+    qn_cli_print_json(object);
+}
+
+static uint32_t largest(const qn_cli_list *list)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < list->n; i++)
+        if (list->value[i] > most) most = list->value[i];
+    return most;
 }
 
 static qn_status bench_model(bench_options *o, qn_cli_lm *m)
@@ -294,15 +260,11 @@ static qn_status bench_model(bench_options *o, qn_cli_lm *m)
     bench b = {.o = o, .lm = m, .random = 1};
     b.tokens = qn_cli_alloc((size_t)ctx + 1, sizeof *b.tokens);
     json_t *tests = json_array();
-    if (!o->json) {
-        char text[32];
-        printf("%s on %s, loaded in %.2f s (%s), chunks of %" PRIu32 "\n", m->path, qn_engine_device(m->engine)->name,
-               m->load_seconds, qn_cli_bytes(m->file_bytes, text), m->chunk);
-        printf("%-14s %10s\n", "test", "tok/s median");
-    }
+    if (o->profile) qn_bench_measure_peaks(m->engine, &b.peaks);
+    print_begin(&b);
     qn_status s = run_list(&b, &o->prompts, true, tests);
     if (s.code == QN_OK) s = run_list(&b, &o->steps, false, tests);
-    if (s.code == QN_OK) print_report(o, m, tests);
+    if (s.code == QN_OK) print_end(&b, tests);
     json_decref(tests);
     free(b.tokens);
     return s;
@@ -346,7 +308,7 @@ static void test_table(bench_options *o, qn_cli_option table[TEST_OPTIONS])
         {.name = "profile",
          .kind = QN_CLI_FLAG,
          .target = &o->profile,
-         .help = "also print the GPU time of each kernel"},
+         .help = "also print the GPU time of each kernel, and what it reaches of\nthe device's measured peaks"},
         {.name = NULL},
     };
     memcpy(table, options, sizeof options);
@@ -386,7 +348,7 @@ static void op_table(bench_options *o, qn_cli_option table[OP_OPTIONS])
 
 static bool parse(int argc, char **argv, bench_options *o, int *code)
 {
-    *o = (bench_options){.model = {.no_tokenizer = true},
+    *o = (bench_options){.model = {.no_tokenizer = true, .precision = QN_PRECISION_AUTO},
                          .prompts = {1, {512}},
                          .steps = {1, {128}},
                          .depths = {1, {0}},
@@ -400,10 +362,12 @@ static bool parse(int argc, char **argv, bench_options *o, int *code)
         .command = "bench",
         .synopsis =
             "[-m FILE] [-p N,...] [-n N,...] [options]\n       quern bench --op OP --shape SHAPE [--json] [options]",
-        .about = "Measures tokens per second: over a prompt (pp) and one by one (tg), with random tokens and without\n"
-                 "sampling; median and range of the runs. With --op: the time of one operation on weights that are\n"
-                 "not in any cache, from GPU timestamps where there are any (median_us), and from start to end of an\n"
-                 "execution of all copies (wall_us).",
+        .about =
+            "Measures tokens per second: over a prompt (pp) and one by one (tg), with random tokens and without\n"
+            "sampling; median and range of the runs; times from start to end and on the GPU, and of the host for\n"
+            "planning and recording (most of which is done while the GPU works). With --op: the time of one\n"
+            "operation on weights that are not in any cache, from GPU timestamps where there are any (median_us),\n"
+            "and from start to end of an execution of all copies (wall_us).",
         .tables = {model, tests, op, engine},
     };
     qn_cli_rest rest;
@@ -411,6 +375,8 @@ static bool parse(int argc, char **argv, bench_options *o, int *code)
     if (o->runs) o->op.runs = o->runs;
     if (!o->runs) o->runs = 5;
     o->op.json = o->json;
+    o->op.peaks = o->profile;
+    o->op.precision = (qn_precision)o->model.precision;
     if (!o->op.op == !o->op.shape) return true;
     *code = qn_cli_misuse("bench", "--op and --shape belong together");
     return false;

@@ -40,6 +40,7 @@ typedef struct op_bench {
     /* Results, microseconds per operation: */
     double *gpu, *wall; /* sorted */
     size_t n_gpu, n_wall;
+    qn_peaks peaks; /* if asked for */
 } op_bench;
 
 /* ---- shape ----------------------------------------------------------------------------------- */
@@ -122,6 +123,13 @@ static float *random_logits(uint64_t n)
     return values;
 }
 
+static qn_status open_graph(op_bench *b)
+{
+    QN_CLI_TRY(qn_graph_open(b->engine, &b->graph));
+    qn_graph_set_precision(b->graph, b->o->precision);
+    return qn_cli_ok();
+}
+
 static qn_value add_input(op_bench *b, const char *name, qn_shape shape)
 {
     qn_value v = qn_graph_input(b->graph, name, QN_F32, shape);
@@ -175,7 +183,7 @@ static qn_status build_linear(op_bench *b)
     b->flops = 2.0 * m * n * k;
     b->bytes = (double)weight + 4.0 * m * ((double)n + k);
     QN_CLI_TRY(make_weights(b, n, k, group));
-    QN_CLI_TRY(qn_graph_open(b->engine, &b->graph));
+    QN_CLI_TRY(open_graph(b));
     qn_value x = add_input(b, "x", qn_shape_2(m, k)), y = 0;
     for (uint32_t i = 0; i < b->copies; i++) y = qn_linear(b->graph, x, qn_graph_weight(b->graph, b->weights[i]), 0);
     qn_graph_output(b->graph, b->output = y, "y");
@@ -199,7 +207,7 @@ static qn_status build_sdpa(op_bench *b)
     b->flops = 4.0 * hq * d * ((double)s * pos + 0.5 * s * (s + 1.0));
     b->copies = choose_copies(b, (uint64_t)(2 * kv_row * ((double)pos + s)));
     b->state_count = (uint64_t)c * hkv * d;
-    QN_CLI_TRY(qn_graph_open(b->engine, &b->graph));
+    QN_CLI_TRY(open_graph(b));
     qn_value q = add_input(b, "q", qn_shape_4(1, s, hq, d)), k = add_input(b, "k", qn_shape_4(1, s, hkv, d));
     qn_value v = add_input(b, "v", qn_shape_4(1, s, hkv, d)), o = 0;
     b->pos = qn_graph_int(b->graph, "input_pos", c);
@@ -232,7 +240,7 @@ static qn_status build_sample(op_bench *b)
     QN_CLI_TRY(qn_sample_settings(&options, b->words));
     b->copies = b->o->copies ? b->o->copies : choose_copies(b, cold_bytes / COPIES);
     b->bytes = 4.0 * n;
-    QN_CLI_TRY(qn_graph_open(b->engine, &b->graph));
+    QN_CLI_TRY(open_graph(b));
     qn_value logits = add_input(b, "logits", qn_shape_2(1, n)), token = 0;
     b->settings = qn_graph_input(b->graph, "settings", QN_I32, qn_shape_1(QN_SAMPLE_WORDS));
     qn_value draw = qn_graph_const_int(b->graph, 0);
@@ -335,6 +343,7 @@ static void print_result(const op_bench *b, const char *route)
                gpu ? "" : ", wall clock: this device has no timestamps");
         printf("  wall     %.2f us\n", qn_cli_median(b->wall, b->n_wall));
         printf("  speed    %.1f GB/s, %.3f TFLOP/s\n", b->bytes * per_us * 1e-3, b->flops * per_us * 1e-6);
+        if (b->o->peaks) qn_bench_print_peaks(&b->peaks);
         return;
     }
     json_t *o = json_object(), *shape = json_object();
@@ -355,6 +364,7 @@ static void print_result(const op_bench *b, const char *route)
     json_object_set_new(o, "gbps", qn_cli_json_real(b->bytes * per_us * 1e-3));
     json_object_set_new(o, "tflops", qn_cli_json_real(b->flops * per_us * 1e-6));
     json_object_set_new(o, "device", json_string(device));
+    if (b->o->peaks) json_object_set_new(o, "peaks", qn_bench_peaks_json(&b->peaks));
     qn_cli_print_json(o);
 }
 
@@ -373,6 +383,7 @@ static qn_status run(op_bench *b)
     QN_CLI_TRY(qn_graph_want(b->graph, b->output, false));
 #endif
     QN_CLI_TRY(measure(b));
+    if (b->o->peaks) qn_bench_measure_peaks(b->engine, &b->peaks);
     char route[256];
     route_of(b, route, sizeof route);
     print_result(b, route);

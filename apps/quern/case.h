@@ -86,7 +86,7 @@ typedef struct qn_case_graph {
 
 /* Builds the operation through the graph API. *refused: the failure is the operation's own refusal (what
  * "expect": "reject" waits for), not a mistake in the case. Close it in any case. */
-qn_status qn_case_build(const qn_case *c, qn_engine *engine, qn_case_graph *g, bool *refused);
+qn_status qn_case_build(const qn_case *c, qn_engine *engine, qn_precision precision, qn_case_graph *g, bool *refused);
 void qn_case_close(qn_case_graph *g);
 /* 0 when there is none of that name. */
 qn_value qn_case_value(const qn_case_values *values, const char *name);

@@ -230,11 +230,12 @@ static qn_status build_op(builder *b)
                    b->c->op);
 }
 
-qn_status qn_case_build(const qn_case *c, qn_engine *engine, qn_case_graph *g, bool *refused)
+qn_status qn_case_build(const qn_case *c, qn_engine *engine, qn_precision precision, qn_case_graph *g, bool *refused)
 {
     *g = (qn_case_graph){.graph = NULL};
     *refused = false;
     QN_CLI_TRY(qn_graph_open(engine, &g->graph));
+    qn_graph_set_precision(g->graph, precision);
     builder b = {.c = c, .engine = engine, .g = g};
     qn_status s = build_op(&b);
     *refused = b.refused;

@@ -50,7 +50,7 @@ static bool parse(int argc, char **argv, chat_options *o, int *code)
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "--stats as one JSON object (on stderr)"},
         {.name = NULL},
     };
-    *o = (chat_options){.n = 0};
+    *o = (chat_options){.model = {.precision = QN_PRECISION_AUTO}};
     qn_cli_option model[QN_CLI_LM_OPTIONS], sampling[QN_CLI_SAMPLING_OPTIONS], engine[QN_CLI_ENGINE_OPTIONS];
     qn_cli_lm_table(&o->model, model);
     qn_cli_sampling_table(&o->sampling, sampling);

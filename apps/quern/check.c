@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "commands.h"
+#include "lm.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -179,7 +180,7 @@ static qn_status run_case(check *k, const char *folder)
 {
     QN_CLI_TRY(qn_case_load(folder, &k->c));
     bool refused;
-    qn_status s = qn_case_build(&k->c, k->engine, &k->g, &refused);
+    qn_status s = qn_case_build(&k->c, k->engine, (qn_precision)k->options->precision, &k->g, &refused);
     if (k->c.reject) {
         if (s.code == QN_OK) return qn_cli_fail(QN_ERR_INTERNAL, "it was built, but it has to be refused");
         if (!refused || !qn_check_refusal(&s)) return s;
@@ -323,6 +324,11 @@ static bool parse(int argc, char **argv, check_options *o, qn_cli_rest *rest, in
          .argument = "DIR",
          .target = &o->out,
          .help = "write what was computed as DIR/<case>/c<call>.<name>.bin,\nstates with .after before .bin"},
+        {.name = "precision",
+         .kind = QN_CLI_CHOICE,
+         .argument = "exact|auto",
+         .target = &o->precision,
+         .help = qn_cli_precision_exact},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print JSON"},
         {.name = NULL},
     };

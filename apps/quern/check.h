@@ -9,6 +9,7 @@ enum { MAX_KERNELS = 16 };
 typedef struct check_options {
     const char *out;
     bool json;
+    uint32_t precision; /* qn_precision */
     qn_cli_engine engine;
 } check_options;
 

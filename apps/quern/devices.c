@@ -87,6 +87,7 @@ static json_t *rows_json(const qn_route_info *routes, size_t n)
         json_t *o = json_object();
         json_object_set_new(o, "name", json_string(routes[i].name));
         json_object_set_new(o, "needs", json_string(routes[i].needs));
+        json_object_set_new(o, "inexact", json_boolean(routes[i].inexact));
         json_object_set_new(o, "usable", json_boolean(routes[i].usable));
         json_object_set_new(o, "used", json_boolean(routes[i].usable && routes[i].preferred));
         json_array_append_new(list, o);

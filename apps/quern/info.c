@@ -52,7 +52,7 @@ qn_engine *qn_cli_info_engine(const qn_cli_engine *e, char name[128])
 /* Limits and kind of the device decide how weights are split and how long a chunk is, so it is asked. */
 static void predict_memory(info_report *r, const qn_cli_engine *e, uint32_t ctx)
 {
-    const qn_session_options session = {.ctx = ctx};
+    const qn_session_options session = {.ctx = ctx, .precision = QN_PRECISION_AUTO}; /* as run and chat */
     qn_engine *engine = qn_cli_info_engine(e, r->device);
     r->memory_status =
         qn_inspect_memory(r->file, engine ? qn_engine_device(engine) : NULL, &session, e->gpu_memory, &r->memory);

@@ -5,6 +5,11 @@
 
 #include <string.h>
 
+const char *const qn_cli_precision_auto =
+    "exact: activations, keys and values as f32; auto: kernels may\nround them (auto); programs are always exact";
+const char *const qn_cli_precision_exact =
+    "exact: activations, keys and values as f32; auto: kernels may\nround them (exact); programs are always exact";
+
 void qn_cli_lm_table(qn_cli_lm_options *o, qn_cli_option table[QN_CLI_LM_OPTIONS])
 {
     const qn_cli_option options[QN_CLI_LM_OPTIONS] = {
@@ -19,6 +24,11 @@ void qn_cli_lm_table(qn_cli_lm_options *o, qn_cli_option table[QN_CLI_LM_OPTIONS
          .argument = "FILE",
          .target = &o->data,
          .help = ".ptd file that holds data of the program; may be repeated"},
+        {.name = "precision",
+         .kind = QN_CLI_CHOICE,
+         .argument = "exact|auto",
+         .target = &o->precision,
+         .help = o->precision == QN_PRECISION_AUTO ? qn_cli_precision_auto : qn_cli_precision_exact},
         {.name = "tokenizer",
          .kind = QN_CLI_TEXT,
          .argument = "FILE",
@@ -28,7 +38,7 @@ void qn_cli_lm_table(qn_cli_lm_options *o, qn_cli_option table[QN_CLI_LM_OPTIONS
         {.name = NULL},
     };
     memcpy(table, options, sizeof options);
-    if (o->no_tokenizer) table[2] = table[3];
+    if (o->no_tokenizer) table[3] = table[4];
 }
 
 /* ---- a session ------------------------------------------------------------------------------- */
@@ -123,8 +133,9 @@ static qn_status open_gguf(const qn_cli_engine *e, const qn_cli_lm_options *o, q
     const qn_model_info *info = qn_model_get_info(lm->model);
     lm->n_vocab = info->n_vocab;
     lm->file_bytes = info->file_bytes;
-    const qn_session_options session = {.ctx = o->ctx, .chunk = o->chunk};
+    const qn_session_options session = {.ctx = o->ctx, .chunk = o->chunk, .precision = (qn_precision)o->precision};
     QN_CLI_TRY(qn_session_open(lm->model, &session, &lm->session));
+    lm->precision = session.precision;
     lm->ctx = qn_session_ctx(lm->session);
     lm->chunk = qn_session_chunk(lm->session);
     return qn_cli_ok();
@@ -165,6 +176,11 @@ void qn_cli_close_lm(qn_cli_lm *lm)
     qn_tokenizer_close(lm->own);
     qn_engine_close(lm->engine);
     *lm = (qn_cli_lm){.engine = NULL};
+}
+
+const char *qn_cli_lm_precision(const qn_cli_lm *lm)
+{
+    return lm->precision == QN_PRECISION_AUTO ? "auto" : "exact";
 }
 
 qn_status qn_cli_lm_tokenizer(const qn_cli_lm *lm, const char *instead, const qn_tokenizer **tokenizer)

@@ -12,10 +12,14 @@ typedef struct qn_cli_lm_options {
     qn_cli_texts data;     /* .ptd files                                    */
     bool no_tokenizer;
     uint32_t ctx, chunk;
+    uint32_t precision; /* qn_precision: what the command takes by default */
 } qn_cli_lm_options;
 
-enum { QN_CLI_LM_OPTIONS = 4 };
-/* --model, --data and, unless o->no_tokenizer, --tokenizer. */
+/* The help of --precision, by what is the default. */
+extern const char *const qn_cli_precision_auto, *const qn_cli_precision_exact;
+
+enum { QN_CLI_LM_OPTIONS = 5 };
+/* --model, --data, --precision and, unless o->no_tokenizer, --tokenizer. */
 void qn_cli_lm_table(qn_cli_lm_options *o, qn_cli_option table[QN_CLI_LM_OPTIONS]);
 
 typedef struct qn_cli_lm qn_cli_lm;
@@ -46,13 +50,16 @@ struct qn_cli_lm {
     double device_seconds, load_seconds;
     uint64_t file_bytes;
     uint32_t n_vocab, chunk;
-    uint32_t ctx; /* 0: not known (a program that does not say) */
+    qn_precision precision; /* what it really runs with */
+    uint32_t ctx;           /* 0: not known (a program that does not say) */
 };
 
 /* Opens the engine and the model, with a progress bar when stderr is a terminal. Close in any case. */
 qn_status qn_cli_open_lm(const qn_cli_engine *e, const qn_cli_lm_options *o, qn_cli_lm *lm);
 void qn_cli_close_lm(qn_cli_lm *lm);
 
+/* "exact" or "auto". */
+const char *qn_cli_lm_precision(const qn_cli_lm *lm);
 /* lm->tokenizer, or a failure that says why there is none and then `instead`. */
 qn_status qn_cli_lm_tokenizer(const qn_cli_lm *lm, const char *instead, const qn_tokenizer **tokenizer);
 /* Waits until all queued tokens are done; stops early, with *done false, after Ctrl-C (done may be NULL). */

@@ -144,6 +144,7 @@ static void print_result(const perplexity_options *o, const qn_cli_lm *m, const 
     json_object_set_new(object, "model", qn_cli_json_text(m->path, strlen(m->path)));
     json_object_set_new(object, "file", qn_cli_json_text(o->file, strlen(o->file)));
     json_object_set_new(object, "device", json_string(qn_engine_device(m->engine)->name));
+    json_object_set_new(object, "precision", json_string(qn_cli_lm_precision(m)));
     json_object_set_new(object, "window", qn_cli_json_u64(o->window));
     json_object_set_new(object, "tokens", qn_cli_json_u64(r->tokens));
     json_object_set_new(object, "nats_per_token", qn_cli_json_real(mean));

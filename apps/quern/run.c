@@ -66,7 +66,7 @@ static void own_table(run_options *r, qn_cli_option table[OWN_OPTIONS])
 
 static bool parse(int argc, char **argv, run_options *r, int *code)
 {
-    *r = (run_options){.n = 200};
+    *r = (run_options){.n = 200, .model = {.precision = QN_PRECISION_AUTO}};
     qn_cli_option model[QN_CLI_LM_OPTIONS], own[OWN_OPTIONS], sampling[QN_CLI_SAMPLING_OPTIONS],
         engine[QN_CLI_ENGINE_OPTIONS];
     qn_cli_lm_table(&r->model, model);

@@ -140,6 +140,7 @@ size_t qn_routes(const qn_device_info *info, qn_route_info *routes, size_t capac
                                                          : "baseline",
                 .usable = qn_row_runs_on(row, info),
                 .preferred = qn_row_preferred_on(row, info),
+                .inexact = row->inexact,
             };
         }
     return n;

@@ -1,4 +1,5 @@
 /* execute.c - running a built graph: plan what changed, upload, one pass, one submit, read back. */
+#include "base/clock.h"
 #include "graph/graph.h"
 
 #include <inttypes.h>
@@ -115,6 +116,8 @@ static qn_status take_dispatches(qn_graph *g, qn_node_state *n)
         qn_slot *slot = &g->slots[n->first_slot + i];
         slot->variant = variant;
         slot->n_params = d->n_params;
+        slot->flops = d->flops;
+        slot->bytes = d->bytes;
         memcpy(slot->grid, d->grid, sizeof slot->grid);
         uint8_t *at = g->arena + (size_t)(n->first_slot + i) * QN_PARAM_SLOT;
         memcpy(at, d->params, d->n_params * sizeof d->params[0]);
@@ -202,6 +205,7 @@ static void encode_dispatches(qn_graph *g)
         for (uint32_t k = 0; k < n->n_live; k++) {
             const qn_slot *slot = &g->slots[n->first_slot + k];
             if (g->engine->trace) trace_dispatch(g, n, n->first_slot + k);
+            g->next.dispatches++;
             qn_encoder_dispatch(g->encoder, slot->variant->kernel, slot->variant->bindings,
                                 (n->first_slot + k) * QN_PARAM_SLOT, slot->grid);
         }
@@ -245,12 +249,17 @@ static uint64_t objects_made(const qn_graph *g)
 
 static qn_status record(qn_graph *g)
 {
+    uint64_t start = qn_clock_ns();
     QN_TRY(plan_changed(g));
+    uint64_t planned = qn_clock_ns();
     QN_TRY(upload_params(g));
     QN_TRY(qn_encoder_begin(g->encoder, (qn_timing)g->profile));
     encode_dispatches(g);
     g->prepared_bytes = encode_readback(g);
-    return qn_encoder_finish(g->encoder);
+    QN_TRY(qn_encoder_finish(g->encoder));
+    g->next.plan_ns = (double)(planned - start);
+    g->next.encode_ns = (double)(qn_clock_ns() - planned);
+    return qn_ok();
 }
 
 /* Plans what changed, uploads its parameters and records the pass. The parameters go over in the order of submits, so

@@ -54,6 +54,7 @@ typedef struct qn_slot {
     const qn_variant *variant;
     uint32_t grid[3];
     uint32_t n_params;
+    double flops, bytes; /* as in qn_dispatch */
     double gpu_ns;
 } qn_slot;
 

@@ -8,6 +8,23 @@ size_t qn_graph_n_dispatches(const qn_graph *g)
     return n;
 }
 
+/* Live bytes of the bound activations, each once: what a dispatch that says nothing else reads and writes. 0 where a
+ * state or scratch is bound, of which it may use any part. */
+static double bound_bytes(const qn_graph *g, const qn_variant *v)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < v->n_binds; i++) {
+        const qn_bind *b = &v->binds[i];
+        if (b->kind == QN_BIND_SCRATCH) return 0;
+        if (b->kind != QN_BIND_VALUE) continue;
+        if (qn_graph_place(g, qn_graph_root(g, b->value))->kind == QN_PLACE_STATE) return 0;
+        double bytes = 4.0 * (double)qn_shape_count(&qn_graph_tensor(g, b->value)->live) - (double)b->offset;
+        if (b->size && bytes > (double)b->size) bytes = (double)b->size;
+        sum += bytes > 0 ? bytes : 0;
+    }
+    return sum;
+}
+
 qn_trace qn_graph_dispatch(const qn_graph *g, size_t index)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
@@ -25,6 +42,8 @@ qn_trace qn_graph_dispatch(const qn_graph *g, size_t index)
             .n_params = slot->n_params,
             .params = (const uint32_t *)(const void *)(g->arena + (n->first_slot + index) * (size_t)QN_PARAM_SLOT),
             .gpu_ns = slot->gpu_ns,
+            .flops = slot->flops,
+            .bytes = slot->bytes > 0 ? slot->bytes : bound_bytes(g, slot->variant),
         };
     }
     return (qn_trace){.kernel = "", .op = "", .node = ""};
@@ -47,6 +66,7 @@ qn_status qn_graph_set_profile(qn_graph *g, qn_profile profile)
         g->times = p;
         g->has_timestamps = true;
     }
+    if (profile != g->profile) g->prepared = false; /* it was recorded with other marks */
     g->profile = profile;
     return qn_ok();
 }

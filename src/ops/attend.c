@@ -133,6 +133,14 @@ static void set_params(qn_dispatch *d, const qn_sdpa_shape *shape, const attend_
     qn_param_f32(d, (float)((double)shape->scale * 1.4426950408889634)); /* log2(e) */
 }
 
+/* A window's share of the causal products: all of them, by its share of the context. */
+static void tell_work(const qn_sdpa_shape *shape, const attend_live *l, uint32_t rows, qn_dispatch *d)
+{
+    double ctx = l->ctx, seq = (double)l->n_t * shape->n_kv_heads / shape->n_heads;
+    double width = (double)shape->n_heads * shape->head_dim, pairs = seq * (ctx - seq) + 0.5 * seq * (seq + 1);
+    qn_plan_work(d, 4 * width * pairs * rows / ctx, 2.0 * rows * (double)shape->windows.row_bytes + 8 * seq * width);
+}
+
 static qn_status add_window(qn_plan *p, const qn_sdpa_shape *shape, const qn_kernel_row *row, const attend_live *l,
                             uint32_t w, uint32_t *split0)
 {
@@ -147,6 +155,7 @@ static qn_status add_window(qn_plan *p, const qn_sdpa_shape *shape, const qn_ker
     qn_bind_value(d, shape->o);
     qn_bind_scratch(d, 0);
     set_params(d, shape, l, w, *split0);
+    tell_work(shape, l, window_rows(&shape->windows, l->ctx, w), d);
     uint32_t splits = qn_div_up(window_rows(&shape->windows, l->ctx, w), l->split_rows);
     *split0 += splits;
     return qn_grid_1d(p, d, l->tiles * splits);

@@ -53,6 +53,7 @@ static qn_status dispatch(qn_plan *p, const piece *at)
     qn_param_u32(d, w->parts[at->part].n_rows);
     qn_param_u32(d, qn_pack_words(w->format.storage, k));
     qn_param_u32(d, qn_pack_groups(&w->format, k));
+    qn_plan_work(d, 0, at->n_tokens * ((double)qn_pack_words(w->format.storage, k) * 4 + 4.0 * k));
     return qn_grid_1d(p, d, at->n_tokens);
 }
 

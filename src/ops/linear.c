@@ -182,6 +182,14 @@ static void set_spec(const qn_plan *p, const call *c, qn_dispatch *d)
     d->spec[QN_LINEAR_GATED] = p->node->attrs.linear.gated && !c->gate_after;
 }
 
+static void tell_work(const qn_plan *p, const call *c, const qn_weight_part *part, qn_dispatch *d)
+{
+    double m = c->m, rows = part->n_rows, k = c->w->shape.dim[1];
+    double outputs = rows * (d->spec[QN_LINEAR_GATED] ? 0.5 : 1) * (p->node->inputs[IN_RESIDUAL] ? 2 : 1);
+    double weight = (double)(part->data_bytes + part->scale_bytes + part->min_bytes);
+    qn_plan_work(d, 2 * m * rows * k, weight + 4 * m * (k + outputs));
+}
+
 /* The product with one part of the weight. */
 static qn_status add_product(qn_plan *p, const call *c, uint32_t part_index)
 {
@@ -210,6 +218,7 @@ static qn_status add_product(qn_plan *p, const call *c, uint32_t part_index)
     qn_param_u32(d, qn_pack_words(c->w->format.storage, k));
     qn_param_u32(d, qn_pack_groups(&c->w->format, k));
     qn_param_f32(d, node->attrs.linear.eps);
+    tell_work(p, c, part, d);
     /* Tiles along N fold over z where they pass the grid. */
     QN_TRY(qn_grid_1d(p, d, qn_div_up(part->n_rows, qn_row_const(c->row, "TILE_N"))));
     d->grid[2] = d->grid[1];
@@ -227,6 +236,7 @@ static qn_status add_gate(qn_plan *p, const call *c)
     if (!d) return s;
     qn_bind_to(d, scratch_y);
     qn_bind_to(d, rows_of(p, c, p->node->outputs[0], f));
+    qn_plan_work(d, 0, 12.0 * c->m * f);
     uint32_t items = f / qn_row_const(row, "ITEM");
     qn_param_u32(d, c->m * items);
     qn_param_u32(d, items);

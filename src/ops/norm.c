@@ -63,6 +63,7 @@ qn_status qn_plan_norm_step(qn_plan *p, const qn_norm_step *step)
     qn_param_u32(d, step->e / qn_row_const(row, "ITEM"));
     qn_param_u32(d, step->e);
     qn_param_f32(d, step->eps);
+    qn_plan_work(d, 0, 4.0 * step->e * (2.0 * step->n + 1));
     return qn_grid_1d(p, d, step->n);
 }
 

@@ -288,6 +288,12 @@ void qn_param_f32(qn_dispatch *d, float value)
     qn_param_u32(d, bits);
 }
 
+void qn_plan_work(qn_dispatch *d, double flops, double bytes)
+{
+    d->flops = flops;
+    d->bytes = bytes;
+}
+
 qn_status qn_grid_1d(const qn_plan *p, qn_dispatch *d, uint64_t n)
 {
     uint64_t max = p->device->max_grid;

@@ -233,6 +233,7 @@ typedef struct qn_dispatch {
     uint32_t grid[3];
     uint32_t n_params;
     uint32_t params[QN_MAX_PARAMS];
+    double flops, bytes; /* qn_plan_work; 0: not told */
 } qn_dispatch;
 
 /* ---- plan ------------------------------------------------------------------------------------ */
@@ -304,6 +305,9 @@ void qn_bind_dummy(qn_dispatch *d); /* a small read-only buffer of zeros for an 
 
 void qn_param_u32(qn_dispatch *d, uint32_t value);
 void qn_param_f32(qn_dispatch *d, float value);
+/* The work of a dispatch, for profiles: products and sums, and bytes that have to be read or written once. Not needed
+ * where it is no more than reading and writing the bound activations: that is the default. */
+void qn_plan_work(qn_dispatch *d, double flops, double bytes);
 /* A one-dimensional grid of n workgroups, folded over y when n passes the device's limit: the kernel's index is
  * y * num_workgroups.x + x and it must ignore indices >= n. QN_ERR_LIMIT when even that is too small. */
 qn_status qn_grid_1d(const qn_plan *p, qn_dispatch *d, uint64_t n);

@@ -92,6 +92,8 @@ static qn_status add_window(qn_plan *p, const append_shape *a, uint32_t w, qn_ro
         (uint32_t)n, q, kv, a->head_dim, src, part->from - part->begin, (uint32_t)(a->windows.row_bytes / 4),
         at.pos + src};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) qn_param_u32(d, words[i]);
+    double seq = part->to - part->from;
+    qn_plan_work(d, 0, seq * (4.0 * (2.0 * q + 2.0 * kv + a->head_dim) + 2.0 * (double)a->windows.row_bytes));
     return qn_grid_1d(p, d, n ? qn_div_up_u64(n, row->workgroup[0]) : 1);
 }
 

@@ -140,11 +140,12 @@ const qn_tokenizer *qn_inspect_tokenizer(const qn_inspection *inspection, const 
 
 /* Plans a session's graph without a device. */
 static qn_status plan_session(const qn_model *model, const qn_device_info *device, const qn_model_sizes *sizes,
-                              qn_memory_plan *plan)
+                              qn_precision precision, qn_memory_plan *plan)
 {
     qn_graph *g;
     QN_TRY(qn_session_check(model, device, sizes));
     QN_TRY(qn_graph_open_dry(model->allocator, device, &g));
+    qn_graph_set_precision(g, precision);
     qn_llama_graph(g, model, sizes);
     qn_status s = qn_graph_build(g);
     if (s.code == QN_OK) {
@@ -168,7 +169,7 @@ static qn_status predict(const qn_model *model, const qn_device_info *device, co
     QN_TRY(qn_session_sizes(model, device, options, &sizes));
     bool chosen = options && options->ctx;
     for (;;) {
-        qn_status s = plan_session(model, device, &sizes, plan);
+        qn_status s = plan_session(model, device, &sizes, options ? options->precision : QN_PRECISION_EXACT, plan);
         if (s.code == QN_OK && gpu_memory && plan->total > gpu_memory)
             s = qn_fail(QN_ERR_GPU_MEMORY, "%" PRIu64 " bytes of GPU memory are needed, %" PRIu64 " are allowed",
                         plan->total, gpu_memory);

@@ -23,6 +23,7 @@ struct qn_session {
     qn_graph *graph;
     qn_model_io io;
     qn_model_sizes sizes;
+    qn_precision precision;
     int32_t *tokens;  /* [ctx] the session's content                             */
     size_t n_tokens;  /* its length                                              */
     size_t n_done;    /* tokens whose keys and values are in the cache           */
@@ -119,6 +120,7 @@ static qn_status build_graph(qn_session *s)
 {
     QN_TRY(qn_session_check(s->model, qn_engine_device(s->model->engine), &s->sizes));
     QN_TRY(qn_graph_open(s->model->engine, &s->graph));
+    qn_graph_set_precision(s->graph, s->precision);
     s->io = qn_llama_graph(s->graph, s->model, &s->sizes);
     return qn_graph_build(s->graph);
 }
@@ -126,6 +128,7 @@ static qn_status build_graph(qn_session *s)
 static qn_status open_session(qn_session *s, const qn_session_options *options)
 {
     QN_TRY(qn_session_sizes(s->model, qn_engine_device(s->model->engine), options, &s->sizes));
+    s->precision = options ? options->precision : QN_PRECISION_EXACT;
     bool chosen = options && options->ctx;
     for (;;) {
         qn_status status = build_graph(s);

@@ -12,6 +12,15 @@ class Bench(quern.Case):
             self.assertLessEqual(t["min_tokens_per_second"], t["median_tokens_per_second"])
             self.assertLessEqual(t["median_tokens_per_second"], t["max_tokens_per_second"])
             self.assertGreater(t["min_tokens_per_second"], 0)
+            self.assertEqual(t["tokens_per_second"], sorted(t["tokens_per_second"]))
+            self.assertEqual(len(t["tokens_per_second"]), 2)
+            # the times are of a prompt, or of one token
+            self.assertEqual(t["times_of"], "prompt" if t["prompt"] else "token")
+            self.assertAlmostEqual(t["wall_us"] * t["median_tokens_per_second"] / (t["prompt"] or 1) / 1e6, 1, delta=1e-3)
+            self.assertEqual(t["executions"], 1)
+            self.assertGreater(t["dispatches"], 50)
+            self.assertGreater(t["encode_us"], 0)
+            self.assertGreaterEqual(t["plan_us"], 0)
         self.assertIn("pp8 ", self.ok("bench", "-p", "8", "-n", "0", "-r", "1").out)
 
     def test_profile(self):
@@ -20,13 +29,38 @@ class Bench(quern.Case):
         device = next(d for d in self.ok("devices", "--json").json() if d["default"])
         if not device["features"]["timestamps"]:
             self.skipTest("the device has no timestamps")
-        for t in self.ok("bench", "-p", "8", "-n", "2", "-r", "1", "--profile", "--json").json()["tests"]:
+        report = self.ok("bench", "-p", "8", "-n", "2", "-r", "1", "--profile", "--json").json()
+        for peak in ("copy_gbps", "f32_tflops", "i8_tops"):
+            self.assertGreater(report["peaks"][peak], 0)
+        for t in report["tests"]:
+            self.assertAlmostEqual(t["wall_us"] / t["gpu_us"], t["wall_per_gpu"], delta=1e-6 * t["wall_per_gpu"])
             kernels = t["kernels"]
             self.assertTrue(any(k["kernel"].startswith("linear.") for k in kernels))
             self.assertTrue(all(k["dispatches"] > 0 for k in kernels))
             self.assertGreater(t["kernels_gpu_us"], 0)
             self.assertAlmostEqual(sum(k["gpu_us"] for k in kernels), t["kernels_gpu_us"], delta=1)
-        self.assertIn("sum", self.ok("bench", "-p", "0", "-n", "2", "-r", "1", "--profile").out)
+            # the marks' cost is taken off: never more than what was measured with them
+            self.assertTrue(all(0 <= k["net_us"] <= k["gpu_us"] + 1e-6 for k in kernels))
+            self.assertEqual([k["net_us"] for k in kernels], sorted((k["net_us"] for k in kernels), reverse=True))
+            linear = [k for k in kernels if k["kernel"].startswith("linear.") and k["net_us"] > 0]
+            self.assertTrue(all(k["gbps"] > 0 and k["tflops"] > 0 and 0 < k["of_fma"] < 2 for k in linear))
+            self.assertTrue(any("blk.*." in k["node"] for k in kernels))
+        self.assertIn("a mark costs", self.ok("bench", "-p", "0", "-n", "2", "-r", "1", "--profile").out)
+
+    def test_without_timestamps(self):
+        result = self.ok("bench", "-p", "8", "-n", "2", "-r", "1", "--profile", "--json", "--baseline")
+        report = result.json()
+        self.assertIn("timestamps" if quern.has_blocking_calls() else "blocking", result.err)
+        self.assertEqual(report["peaks"], {"copy_gbps": None, "f32_tflops": None, "i8_tops": None})
+        for t in report["tests"]:
+            self.assertIsNone(t["gpu_us"])
+            self.assertNotIn("kernels", t)
+        self.assertIn("tg2 ", self.ok("bench", "-p", "0", "-n", "2", "-r", "1", "--baseline").out)
+
+    def test_precision(self):
+        self.assertEqual(self.ok("bench", "-p", "8", "-n", "0", "-r", "1", "--json").json()["precision"], "auto")
+        exact = self.ok("bench", "-p", "8", "-n", "0", "-r", "1", "--precision", "exact", "--json").json()
+        self.assertEqual(exact["precision"], "exact")
 
     def test_linear(self):
         for scales in ("f16", "f32"):

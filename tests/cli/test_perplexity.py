@@ -4,6 +4,14 @@ import os
 import quern
 
 
+# How the model may be run, and how far its perplexity may then be from the exact one. A row that rounds comes in by
+# itself: {ROW} stands for each.
+BOUNDS = [
+    (["--precision", "auto"], 3e-3),
+    (["--precision", "auto", "--route", "{ROW}"], 3e-3),
+]
+
+
 class Perplexity(quern.Case):
     def test_held_out_text(self):
         heldout = quern.reference("logits.json")["heldout"]
@@ -12,6 +20,22 @@ class Perplexity(quern.Case):
         self.assertEqual((result["tokens"], result["window"]), (expected["tokens"], 512))
         self.assertLess(abs(result["perplexity"] / expected["perplexity"] - 1), 1e-3)
         self.assertLess(abs(result["nats_per_token"] - expected["mean_nll"]), 1e-3)
+
+    def test_bounds(self):
+        """On the first pages: each way to run it against the exact one."""
+        with open(os.path.join(quern.MODELS, "heldout.txt"), "rb") as f:
+            text = f.read(6000)
+        exact = self.ok("perplexity", "-f", "-", "--json", stdin=text).json()
+        self.assertEqual(exact["precision"], "exact")
+        device = next(d for d in self.ok("devices", "--json").json() if d["default"])
+        rows = [k["name"] for k in device["kernels"] if k["inexact"] and k["usable"]]
+        for options, bound in BOUNDS:
+            for row in rows if "{ROW}" in options else [""]:
+                args = [arg.format(ROW=row) for arg in options]
+                with self.subTest(args):
+                    rounded = self.ok("perplexity", "-f", "-", *args, "--json", stdin=text).json()
+                    self.assertEqual((rounded["tokens"], rounded["precision"]), (exact["tokens"], "auto"))
+                    self.assertLess(abs(rounded["perplexity"] / exact["perplexity"] - 1), bound)
 
     def test_pieces(self):
         text = b"The king had a daughter. The king had a son. The king had"

@@ -53,6 +53,8 @@ class Usage(quern.Case):
             (["check"], "case"),
             (["bench", "--op", "linear_q4gsw"], "--shape"),
             (["bench", "-p", "1,,2"], "--prompt"),
+            (["run", "--precision", "half"], "exact|auto"),
+            (["perplexity", "-f", "x", "--precision", ""], "exact|auto"),
             (["devices", "x"], "x"),
         ):
             result = self.fails(2, *args, message=message)

@@ -160,6 +160,8 @@ static void graphs_spread_the_figures_over_their_dispatches(void **state)
     qn_assert_ok(qn_graph_build(g));
     float *data = qn_test_floats(N, 1, 1.0f);
     qn_assert_ok(qn_graph_set_input(g, x, qn_shape_1(N), data));
+    /* The first use of a profile, with an execution prepared that has none. */
+    qn_assert_ok(qn_graph_prepare(g));
     qn_assert_ok(qn_graph_set_profile(g, QN_PROFILE_DISPATCHES));
     assert_non_null(qn_test_run(g, y, qn_shape_1(N)));
     double sum = 0;
@@ -172,6 +174,16 @@ static void graphs_spread_the_figures_over_their_dispatches(void **state)
     for (bool done = false; !done;) qn_assert_ok(qn_graph_poll(g, &done));
     assert_true(qn_graph_gpu_ns(g) > 0);
     assert_int_equal(qn_graph_execute_counts(g).passes, 1);
+    /* Switched on when an execution is prepared without marks. */
+    qn_assert_ok(qn_graph_set_profile(g, QN_PROFILE_OFF));
+    qn_assert_ok(qn_graph_prepare(g));
+    qn_assert_ok(qn_graph_set_profile(g, QN_PROFILE_DISPATCHES));
+    qn_assert_ok(qn_graph_submit(g));
+    for (bool done = false; !done;) qn_assert_ok(qn_graph_poll(g, &done));
+    sum = 0;
+    for (size_t i = 0; i < qn_graph_n_dispatches(g); i++) sum += qn_graph_dispatch(g, i).gpu_ns;
+    assert_true(sum > 0 && sum == qn_graph_gpu_ns(g));
+    qn_assert_ok(qn_graph_set_profile(g, QN_PROFILE_TOTAL));
     /* Switched off with figures on their way. */
     qn_assert_ok(qn_graph_submit(g));
     qn_assert_ok(qn_graph_set_profile(g, QN_PROFILE_OFF));
