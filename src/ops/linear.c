@@ -7,6 +7,7 @@
  * after it, through scratch of one window. */
 #include "ops/linear.h"
 
+#include "ops/blocks8.h"
 #include "ops/check.h"
 #include "ops/norm.h"
 
@@ -36,7 +37,7 @@ const qn_kernel_table qn_gate_kernels = {gate_rows, sizeof gate_rows / sizeof ga
 enum { SOFTWARE_MAX_K = 250000 };
 
 enum { IN_X, IN_W, IN_BIAS, IN_NORM, IN_RESIDUAL };
-enum { SCRATCH_X, SCRATCH_Y };
+enum { SCRATCH_X, SCRATCH_Y, SCRATCH_SCALES };
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
@@ -99,31 +100,50 @@ static qn_status check(const qn_plan *p, qn_shape *out, uint32_t *rows)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
+/* The rows that multiply integers know no minimums of half blocks. */
+static bool takes_format(const qn_kernel_row *row, const qn_pack_format *f)
+{
+    if (!qn_row_const(row, "BLOCKS8")) return true;
+    return f->storage >= QN_STORE_Q8 && (f->storage != QN_STORE_Q4A || f->group != 16);
+}
+
+/* A forced kernel of the step that makes blocks wants a product that takes them. */
+static bool forces_blocks(const qn_plan *p)
+{
+    for (uint32_t i = 0; p->forced && p->precision == QN_PRECISION_AUTO && i < qn_blocks8_kernels.n_rows; i++)
+        if (strcmp(qn_blocks8_kernels.rows[i].name, p->forced) == 0) return true;
+    return false;
+}
+
 /* Bit i: row i can compute this weight. The fast rows read x in vec4 and weights in blocks of 32 elements whose
  * scale groups are whole blocks or halves of one. */
-static uint64_t usable_rows(const qn_weight *w)
+static uint64_t usable_rows(const qn_plan *p, const qn_weight *w)
 {
     uint32_t k = w->shape.dim[1], group = w->format.group;
     bool blocks = group == 0 || group == 16 || group % 32 == 0;
-    uint64_t mask = 0;
-    for (uint32_t i = 0; i < qn_linear_kernels.n_rows; i++)
-        if ((k % 4 == 0 && blocks) || qn_row_const(&qn_linear_kernels.rows[i], "ANY_K")) mask |= UINT64_C(1) << i;
-    return mask;
+    uint64_t mask = 0, taking_blocks = 0;
+    for (uint32_t i = 0; i < qn_linear_kernels.n_rows; i++) {
+        const qn_kernel_row *row = &qn_linear_kernels.rows[i];
+        if (!qn_row_const(row, "ANY_K") && !(k % 4 == 0 && blocks && takes_format(row, &w->format))) continue;
+        mask |= UINT64_C(1) << i;
+        if (qn_row_const(row, "BLOCKS8")) taking_blocks |= UINT64_C(1) << i;
+    }
+    return forces_blocks(p) && taking_blocks ? taking_blocks : mask;
 }
 
-/* The picked row for m rows. A row with MIN_GROUPS gives way to the next where it would make fewer workgroups than
- * that and leave most of a GPU idle. Fewer rows make fewer workgroups, so the counts that qn_plan_probe visits
- * (the smallest and the largest) meet both choices. */
-static const qn_kernel_row *pick_row(const qn_plan *p, const qn_weight *w, uint32_t m)
+/* The picked row of those in *mask for m rows. A row with MIN_GROUPS gives way to the next where it would make fewer
+ * workgroups than that and leave most of a GPU idle. *mask: the rows that fewer rows of x may take instead. */
+static const qn_kernel_row *pick_row(const qn_plan *p, const qn_weight *w, uint32_t m, uint64_t *mask)
 {
-    uint64_t mask = usable_rows(w);
     for (;;) {
-        const qn_kernel_row *row = qn_plan_pick(p, &qn_linear_kernels, mask, m);
-        if (!row || (p->forced && strcmp(row->name, p->forced) == 0)) return row;
+        const qn_kernel_row *row = qn_plan_pick(p, &qn_linear_kernels, *mask, m);
+        uint32_t least = row ? qn_row_const(row, "MIN_GROUPS") : 0;
+        bool forced = row && p->forced && strcmp(row->name, p->forced) == 0;
+        *mask = least && !forced ? *mask & ~(UINT64_C(1) << (row - qn_linear_kernels.rows)) : 0;
+        if (!*mask) return row;
         uint64_t groups = (uint64_t)qn_div_up(m, qn_row_const(row, "TILE_M")) *
                           qn_div_up(w->shape.dim[0], qn_row_const(row, "TILE_N"));
-        if (groups >= qn_row_const(row, "MIN_GROUPS")) return row;
-        mask &= ~(UINT64_C(1) << (row - qn_linear_kernels.rows));
+        if (groups >= least) return row;
     }
 }
 
@@ -134,6 +154,7 @@ typedef struct call {
     const qn_kernel_row *row;
     const qn_weight *w;
     bool norm_before, gate_after; /* in dispatches of their own     */
+    bool blocks8;                 /* x in blocks of signed bytes, and normalized with that */
     uint32_t max_m, window;       /* most rows; rows of a window    */
     uint32_t row0, m;             /* this window's first row, and rows */
 } call;
@@ -144,6 +165,7 @@ static qn_bind rows_of(const qn_plan *p, const call *c, qn_value value, uint32_t
 }
 
 static const qn_bind scratch_x = {.kind = QN_BIND_SCRATCH, .value = SCRATCH_X};
+static const qn_bind scratch_scales = {.kind = QN_BIND_SCRATCH, .value = SCRATCH_SCALES};
 static const qn_bind scratch_y = {.kind = QN_BIND_SCRATCH, .value = SCRATCH_Y};
 
 static qn_status add_norm(qn_plan *p, const call *c)
@@ -158,6 +180,23 @@ static qn_status add_norm(qn_plan *p, const call *c)
                          .e = k,
                          .eps = p->node->attrs.linear.eps};
     return qn_plan_norm_step(p, &step);
+}
+
+/* x in blocks of signed bytes, normalized before if it is to be. */
+static qn_status add_blocks(qn_plan *p, const call *c)
+{
+    uint32_t k = c->w->shape.dim[1];
+    QN_TRY(qn_plan_scratch(p, SCRATCH_X, qn_blocks8_code_bytes(c->m, k)));
+    QN_TRY(qn_plan_scratch(p, SCRATCH_SCALES, qn_blocks8_scale_bytes(c->m, k)));
+    const qn_value *in = p->node->inputs;
+    qn_blocks8_step step = {.x = rows_of(p, c, in[IN_X], k),
+                            .norm = in[IN_NORM] ? qn_whole(p, in[IN_NORM]) : (qn_bind){.kind = QN_BIND_DUMMY},
+                            .codes = scratch_x,
+                            .scales = scratch_scales,
+                            .m = c->m,
+                            .k = k,
+                            .eps = p->node->attrs.linear.eps};
+    return qn_plan_blocks8_step(p, &step);
 }
 
 static void bind_optional(const qn_plan *p, qn_dispatch *d, qn_value value)
@@ -178,7 +217,7 @@ static void set_spec(const qn_plan *p, const call *c, qn_dispatch *d)
     d->spec[QN_LINEAR_K] = c->w->shape.dim[1];
     d->spec[QN_LINEAR_HAS_BIAS] = in[IN_BIAS] != 0;
     d->spec[QN_LINEAR_HAS_RESIDUAL] = in[IN_RESIDUAL] != 0;
-    d->spec[QN_LINEAR_NORM] = in[IN_NORM] != 0 && !c->norm_before;
+    d->spec[QN_LINEAR_NORM] = in[IN_NORM] != 0 && !c->norm_before && !c->blocks8;
     d->spec[QN_LINEAR_GATED] = p->node->attrs.linear.gated && !c->gate_after;
 }
 
@@ -202,10 +241,13 @@ static qn_status add_product(qn_plan *p, const call *c, uint32_t part_index)
     if (!d) return s;
     set_spec(p, c, d);
     uint32_t columns = d->spec[QN_LINEAR_GATED] ? n / 2 : n;
-    qn_bind_to(d, c->norm_before ? scratch_x : rows_of(p, c, in[IN_X], k));
+    qn_bind_to(d, c->norm_before || c->blocks8 ? scratch_x : rows_of(p, c, in[IN_X], k));
     qn_bind_weight(d, in[IN_W], part_index);
     bind_optional(p, d, in[IN_BIAS]);
-    bind_optional(p, d, d->spec[QN_LINEAR_NORM] ? in[IN_NORM] : 0);
+    if (c->blocks8)
+        qn_bind_to(d, scratch_scales);
+    else
+        bind_optional(p, d, d->spec[QN_LINEAR_NORM] ? in[IN_NORM] : 0);
     if (in[IN_RESIDUAL])
         qn_bind_to(d, rows_of(p, c, in[IN_RESIDUAL], columns));
     else
@@ -246,6 +288,7 @@ static qn_status add_gate(qn_plan *p, const call *c)
 static qn_status add_window(qn_plan *p, const call *c)
 {
     if (c->norm_before) QN_TRY(add_norm(p, c));
+    if (c->blocks8) QN_TRY(add_blocks(p, c));
     if (c->gate_after) QN_TRY(qn_plan_scratch(p, SCRATCH_Y, (uint64_t)c->m * c->w->shape.dim[0] * 4));
     for (uint32_t part = 0; part < c->w->n_parts; part++) QN_TRY(add_product(p, c, part));
     return c->gate_after ? add_gate(p, c) : qn_ok();
@@ -269,12 +312,13 @@ static qn_status window_rows(const qn_plan *p, call *c)
     return qn_ok();
 }
 
-static qn_status plan_rows(qn_plan *p, uint32_t m)
+static qn_status plan_rows(qn_plan *p, uint32_t m, uint64_t *mask)
 {
     call c = {.w = qn_plan_in(p, IN_W)->weight};
-    c.row = pick_row(p, c.w, m);
+    c.row = pick_row(p, c.w, m, mask);
     if (!c.row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel for this weight on this device");
-    c.norm_before = p->node->inputs[IN_NORM] && !qn_row_const(c.row, "NORMS");
+    c.blocks8 = qn_row_const(c.row, "BLOCKS8");
+    c.norm_before = p->node->inputs[IN_NORM] && !c.blocks8 && !qn_row_const(c.row, "NORMS");
     /* Gate and up of an output lie in the same part only where there is just one. */
     c.gate_after = p->node->attrs.linear.gated && (!qn_row_const(c.row, "GATES") || c.w->n_parts > 1);
     c.max_m = (uint32_t)(qn_shape_count(&qn_plan_in(p, IN_X)->max) / c.w->shape.dim[1]);
@@ -292,6 +336,10 @@ qn_status qn_plan_linear(qn_plan *p)
     uint32_t rows = 0, m, i = 0;
     QN_TRY(check(p, &out, &rows));
     QN_TRY(qn_plan_set_out(p, 0, QN_F32, out));
-    while (qn_plan_probe(p, &qn_linear_kernels, rows, &i, &m)) QN_TRY(plan_rows(p, m));
+    while (qn_plan_probe(p, &qn_linear_kernels, rows, &i, &m)) {
+        uint64_t mask = usable_rows(p, qn_plan_in(p, IN_W)->weight);
+        do QN_TRY(plan_rows(p, m, &mask)); /* building: also what fewer rows choose for their fewer workgroups */
+        while (p->building && mask);
+    }
     return qn_ok();
 }

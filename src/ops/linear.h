@@ -8,6 +8,7 @@
  *   MIN_GROUPS  the row gives way to the next below so many workgroups
  *   NORMS       1: can normalize x itself (spec NORM)
  *   GATES       1: can compute silu(gate) * up itself (spec GATED)
+ *   BLOCKS8     1: takes x in blocks of signed bytes (blocks8.h), normalized already
  * Rows without NORMS and GATES are served by dispatches before and after theirs. */
 enum {
     QN_LINEAR_STORAGE,

@@ -19,3 +19,14 @@ fn put(m: u32, n: u32, product: f32) {
     }
     y[at] = v;
 }
+
+// silu(gate) * up of row m and column n: the products with rows n and n + p.n of the weight.
+fn put_gated(m: u32, n: u32, gate: f32, up: f32) {
+    var g = gate;
+    var u = up;
+    if (HAS_BIAS == 1u) {
+        g += bias[n];
+        u += bias[p.n + n];
+    }
+    y[m * p.n + n] = g / (1.0 + exp(-g)) * u;
+}

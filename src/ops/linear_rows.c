@@ -8,20 +8,42 @@
     .name = "linear." variant, .source = file, .with = {"storage", "linear_out", operands, weights}, .entry = "main",  \
     .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}
 
+/* x in 8-bit blocks. m x n outputs of a workgroup, micro_m x micro_n of an invocation. */
+#define GEMM8_ROW(variant, lanes)                                                                                      \
+    .name = "linear." variant, .source = "linear_gemm8", .with = {"storage", "linear_out", "weights", "linear8"},      \
+    .entry = "main", .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}, .inexact = true,      \
+    .preferred = QN_ROW_GPU
+#define TILE8(m, n, micro_m, micro_n)                                                                                  \
+    {"BLOCKS8", 1}, {"GATES", 1}, {"TILE_M", m}, {"TILE_N", n}, {"MICRO_M", micro_m},                                  \
+    {                                                                                                                  \
+        "MICRO_N", micro_n                                                                                             \
+    }
+#define GEMM_TILE(m, n, k, micro_m, micro_n)                                                                           \
+    {"TILE_M", m}, {"TILE_N", n}, {"TILE_K", k}, {"MICRO_M", micro_m}, {"MICRO_N", micro_n},                           \
+    {                                                                                                                  \
+        "BUFFERS", 2                                                                                                   \
+    }
+
 static const qn_kernel_row rows[] = {
     {LINEAR_ROW("gemv", "linear_gemv", "linear4", "weights4", 256),
      .consts = {{"TILE_N", 8}, {"TILE_M", 1}, {"MIN_GROUPS", 512}}, .preferred = QN_ROW_GPU, .min_rows = 1,
      .max_rows = 1},
     {LINEAR_ROW("gemv_narrow", "linear_gemv", "linear4", "weights4", 256), .consts = {{"TILE_N", 4}, {"TILE_M", 1}},
      .preferred = QN_ROW_GPU, .min_rows = 1, .max_rows = 1},
+    {GEMM8_ROW("gemm8", 128),
+     .consts = {TILE8(128, 64, 8, 8), {"SLICES", 1}, {"BUFFERS", 2}, {"PREFETCH", 0}, {"MIN_GROUPS", 400}},
+     .min_rows = 65},
+    {GEMM8_ROW("gemm8_narrow", 128),
+     .consts = {TILE8(64, 64, 4, 8), {"SLICES", 1}, {"BUFFERS", 2}, {"PREFETCH", 0}, {"MIN_GROUPS", 160}},
+     .min_rows = 65},
+    {GEMM8_ROW("gemm8_small", 256), .consts = {TILE8(32, 32, 4, 4), {"SLICES", 4}, {"BUFFERS", 1}, {"PREFETCH", 1}},
+     .min_rows = 33},
     {LINEAR_ROW("few", "linear_gemv", "linear4", "weights4", 256), .consts = {{"TILE_N", 16}, {"TILE_M", 4}},
      .preferred = QN_ROW_GPU, .min_rows = 2, .max_rows = 64},
-    {LINEAR_ROW("gemm", "linear_gemm", "linear4", "weights4", 128),
-     .consts = {{"TILE_N", 64}, {"TILE_M", 128}, {"MICRO_M", 2}, {"MICRO_N", 2}, {"MIN_GROUPS", 256}},
+    {LINEAR_ROW("gemm", "linear_gemm", "linear4", "weights4", 256),
+     .consts = {GEMM_TILE(128, 128, 8, 2, 2), {"MIN_GROUPS", 128}}, .preferred = QN_ROW_GPU, .min_rows = 65},
+    {LINEAR_ROW("gemm_narrow", "linear_gemm", "linear4", "weights4", 128), .consts = {GEMM_TILE(64, 64, 16, 1, 2)},
      .preferred = QN_ROW_GPU, .min_rows = 65},
-    {LINEAR_ROW("gemm_narrow", "linear_gemm", "linear4", "weights4", 64),
-     .consts = {{"TILE_N", 32}, {"TILE_M", 64}, {"MICRO_M", 2}, {"MICRO_N", 1}}, .preferred = QN_ROW_GPU,
-     .min_rows = 65},
     {LINEAR_ROW("quad1", "linear_quad", "linear4", "weights4", 8), .consts = {{"TILE_N", 32}, {"TILE_M", 1}},
      .preferred = QN_ROW_SOFTWARE, .min_rows = 1, .max_rows = 1},
     {LINEAR_ROW("quad4", "linear_quad", "linear4", "weights4", 8), .consts = {{"TILE_N", 32}, {"TILE_M", 4}},

@@ -10,28 +10,36 @@ fn quad_index(quad: u32, word: u32, stride: u32) -> u32 {
     return ((quad >> 2u) * stride + word) * 4u + (quad & 3u);
 }
 
-fn unpack_scales(index: u32, first: vec2<u32>, second: vec2<u32>) -> vec4<f32> {
-    if (SCALE_F16 == 1u) {
-        return vec4<f32>(unpack2x16float(first.x), unpack2x16float(first.y));
-    }
-    return vec4<f32>(bitcast<vec2<f32>>(first), bitcast<vec2<f32>>(second));
-}
-
-// Scales of a quad's four rows in the group of element k.
-fn quad_scale(quad: u32, k: u32) -> vec4<f32> {
+// The words of the scales (or minimums) of a quad's four rows in the group of element k, and what they stand for.
+fn quad_scale_words(quad: u32, k: u32) -> vec4<u32> {
     let i = quad_index(quad, min(k / GROUP, p.groups - 1u), p.groups);
     if (SCALE_F16 == 1u) {
-        return unpack_scales(i, wscales[i], vec2<u32>());
+        return vec4<u32>(wscales[i], vec2<u32>());
     }
-    return unpack_scales(i, wscales[2u * i], wscales[2u * i + 1u]);
+    return vec4<u32>(wscales[2u * i], wscales[2u * i + 1u]);
+}
+
+fn quad_min_words(quad: u32, k: u32) -> vec4<u32> {
+    let i = quad_index(quad, min(k / GROUP, p.groups - 1u), p.groups);
+    if (SCALE_F16 == 1u) {
+        return vec4<u32>(wmins[i], vec2<u32>());
+    }
+    return vec4<u32>(wmins[2u * i], wmins[2u * i + 1u]);
+}
+
+fn scales_of(words: vec4<u32>) -> vec4<f32> {
+    if (SCALE_F16 == 1u) {
+        return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
+    }
+    return bitcast<vec4<f32>>(words);
+}
+
+fn quad_scale(quad: u32, k: u32) -> vec4<f32> {
+    return scales_of(quad_scale_words(quad, k));
 }
 
 fn quad_min(quad: u32, k: u32) -> vec4<f32> {
-    let i = quad_index(quad, min(k / GROUP, p.groups - 1u), p.groups);
-    if (SCALE_F16 == 1u) {
-        return unpack_scales(i, wmins[i], vec2<u32>());
-    }
-    return unpack_scales(i, wmins[2u * i], wmins[2u * i + 1u]);
+    return scales_of(quad_min_words(quad, k));
 }
 
 // Elements j and j + 4 (j 0..3) of the unit at vec4 index `at`, each for four rows; before scale and minimum.
@@ -57,16 +65,28 @@ fn half_of(word: vec4<u32>, odd: u32) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(h.x).x, unpack2x16float(h.y).x, unpack2x16float(h.z).x, unpack2x16float(h.w).x);
 }
 
-// The unit's words as loaded: `first` holds word 0, the others are read where the storage needs them.
-fn unit_pair(at: u32, first: vec4<u32>, j: u32) -> pair {
+// Of the words that hold element j and element j + 4 (of 4-bit codes one word, `first`, holds both).
+fn codes_of(first: vec4<u32>, second: vec4<u32>, j: u32) -> pair {
     if (STORAGE == STORE_Q4 || STORAGE == STORE_Q4A) {
         return pair(nibbles(first, 8u * j), nibbles(first, 8u * j + 4u));
     }
     if (STORAGE == STORE_Q8) {
-        return pair(signed_byte(first, 8u * j), signed_byte(wdata[at + 4u], 8u * j));
+        return pair(signed_byte(first, 8u * j), signed_byte(second, 8u * j));
     }
     if (STORAGE == STORE_F32) {
-        return pair(bitcast<vec4<f32>>(wdata[at + 4u * j]), bitcast<vec4<f32>>(wdata[at + 4u * j + 16u]));
+        return pair(bitcast<vec4<f32>>(first), bitcast<vec4<f32>>(second));
     }
-    return pair(half_of(wdata[at + 4u * (j / 2u)], j % 2u), half_of(wdata[at + 4u * (j / 2u) + 8u], j % 2u));
+    return pair(half_of(first, j % 2u), half_of(second, j % 2u));
+}
+
+// The unit's words as loaded: `first` holds word 0, the others are read where the storage needs them.
+fn unit_pair(at: u32, first: vec4<u32>, j: u32) -> pair {
+    if (STORAGE == STORE_Q4 || STORAGE == STORE_Q4A) {
+        return codes_of(first, first, j);
+    }
+    if (STORAGE == STORE_Q8) {
+        return codes_of(first, wdata[at + 4u], j);
+    }
+    let word = j * UNIT_WORDS / 8u;
+    return codes_of(wdata[at + 4u * word], wdata[at + 4u * word + 2u * UNIT_WORDS], j);
 }

@@ -101,6 +101,7 @@ static built build(const fixture *f, uint32_t rows)
 {
     const op_case *c = f->c;
     built b = {.g = qn_test_graph(f->engine), .rows = rows};
+    qn_graph_set_precision(b.g, c->precision);
     static const char *const names[] = {"a", "b", "c", "d"};
     for (uint32_t i = 0; i < MAX_INPUTS && c->in[i].dtype; i++)
         b.in[i] = qn_graph_input(b.g, names[i], c->in[i].dtype, with_rows(c->in[i].shape, rows));

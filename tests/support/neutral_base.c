@@ -123,6 +123,12 @@ static qn_value add_integers(const built *b)
         .name = text, .op = QN_OP_LINEAR, .tables = {&qn_linear_kernels, &qn_gate_kernels, &qn_rms_norm_kernels},      \
         .in = {ROWS_OF(k), other}, .w = {MATRIX(Q4, n, k, 32), VECTOR(k)}, .add = function                             \
     }
+/* With activations rounded to 8 bits where a row does that. */
+#define LINEAR_AUTO(text, matrix, k, function, other)                                                                  \
+    {                                                                                                                  \
+        .name = text, .op = QN_OP_LINEAR, .tables = {&qn_linear_kernels, &qn_blocks8_kernels},                         \
+        .in = {ROWS_OF(k), other}, .w = {matrix, VECTOR(k)}, .precision = QN_PRECISION_AUTO, .add = function           \
+    }
 #define EMBEDDING(text, kind, k, group)                                                                                \
     {                                                                                                                  \
         .name = text, .op = QN_OP_EMBEDDING, .tables = {&qn_embedding_kernels}, .in = {{{2, {1, 0}}, QN_I32}},         \
@@ -189,6 +195,9 @@ static const op_case cases[] = {
     LINEAR_WITH("norm and gate", 48, 64, add_linear_gated, NOTHING),
     LINEAR_WITH("norm and gate, ragged", 22, 35, add_linear_gated, NOTHING),
     LINEAR_WITH("norm and residual", 20, 64, add_linear_residual, ROWS_OF(20)),
+    LINEAR_AUTO("8-bit x, norm and gate", MATRIX(Q4, 44, 96, 32), 96, add_linear_gated, NOTHING),
+    LINEAR_AUTO("8-bit x, norm and residual", MATRIX(Q4A, 21, 68, 32), 68, add_linear_residual, ROWS_OF(21)),
+    LINEAR_AUTO("8-bit x and w", MATRIX(Q8, 20, 80, 16), 80, add_linear_residual, ROWS_OF(20)),
     EMBEDDING("q4", Q4, 64, 32),
     EMBEDDING("f16", F16, 37, 0),
     {.name = "E=64",

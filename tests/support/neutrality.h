@@ -41,6 +41,7 @@ typedef struct op_case {
     qn_dtype state_type;         /* 0: QN_F32         */
     number_kind number;
     bool any_rows; /* inputs may differ in their rows */
+    qn_precision precision;
     qn_value (*add)(const built *b);
 } op_case;
 
