@@ -14,8 +14,8 @@ enum {
     COPY_GROUPS = 4096,
     GROUPS = 4096, /* of arithmetic                            */
     SOFTWARE_GROUPS = 16,
-    ROUNDS = 1024,
-    PRODUCTS = 32, /* of a round of a lane                   */
+    ROUNDS = 64,
+    PRODUCTS = 16 * 32, /* of a round of a lane                  */
     LEAST_RUNS = 5,
 };
 static const double warm_ns = 150e6; /* of GPU time: until its clocks have risen */
