@@ -392,6 +392,8 @@ typedef enum qn_step_state {
     QN_STEP_CHUNK,       /* a chunk is done and more are queued; with QN_LOGITS_ALL its logits are
                             there to be read                                                        */
     QN_STEP_READY,       /* all queued tokens are done; logits are there to be read                 */
+    QN_STEP_TOKEN,       /* generating: a token is there, qn_session_token                          */
+    QN_STEP_END,         /* generating: it is over; qn_session_token says why                       */
 } qn_step_state;
 
 /* Advances without blocking. */
@@ -399,6 +401,38 @@ QN_API qn_status qn_session_step(qn_session *session, qn_step_state *state);
 /* Logits of the newest step, [*n_rows, n_vocab] f32; *first_row is the position of row 0. Valid until
  * the next call on the session. */
 QN_API const float *qn_session_logits(const qn_session *session, size_t *n_rows, size_t *first_row);
+
+/* ---- generating on the GPU -------------------------------------------------------------------- */
+
+typedef struct qn_generate_options {
+    qn_sampler_options sampler;
+    uint64_t first_draw;           /* random numbers that the same seed gave before: 0 at first           */
+    size_t max_tokens;             /* 0: until the context is full                                        */
+    const qn_tokenizer *tokenizer; /* its end tokens end the generation; NULL: none does                  */
+} qn_generate_options;
+
+/* Starts generating after the session's tokens: steps compute what is queued, then give a token each with
+ * QN_STEP_TOKEN, and QN_STEP_END once. The token is sampled on the GPU, the same one as qn_sampler_pick takes from the
+ * same logits, and fed back there, so that several steps are under way and the GPU does not wait for the host; logits
+ * are not read back. Each token joins the session's content, but one that ends the generation, and one for which the
+ * context has no room. QN_ERR_STATE while a step is under way or where there are no tokens to go on from. options NULL:
+ * defaults. */
+QN_API qn_status qn_session_generate(qn_session *session, const qn_generate_options *options);
+/* Ends the generation: the tokens handed out stay the session's content, what was computed beyond them counts for
+ * nothing. Nothing happens where none is under way. */
+QN_API void qn_session_stop(qn_session *session);
+
+/* Why a generation ended. */
+typedef enum qn_stop {
+    QN_STOP_NONE = 0, /* it has not           */
+    QN_STOP_TOKEN,    /* by an end token      */
+    QN_STOP_LIMIT,    /* max_tokens           */
+    QN_STOP_CONTEXT,  /* the context is full  */
+    QN_STOP_CALLER,   /* qn_session_stop      */
+} qn_stop;
+
+/* The newest token of the generation (-1: none yet), also the end token; *stop (may be NULL): why it ended. */
+QN_API int32_t qn_session_token(const qn_session *session, qn_stop *stop);
 
 #ifndef QN_NO_BLOCKING
 /* Steps until the state is not PENDING, waiting for the GPU in between. */

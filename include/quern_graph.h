@@ -84,12 +84,22 @@ QN_API qn_value qn_graph_input(qn_graph *g, const char *name, qn_dtype dtype, qn
 QN_API qn_value qn_graph_int(qn_graph *g, const char *name, uint32_t max);
 /* An integer that never changes. */
 QN_API qn_value qn_graph_const_int(qn_graph *g, int32_t number);
+/* Nodes added between these two take part only in executions where the integer is not 0. What they compute can only go
+ * to nodes between them, and is wanted only in such executions. May be nested: then all the integers count. */
+QN_API void qn_graph_begin_when(qn_graph *g, qn_value integer);
+QN_API void qn_graph_end_when(qn_graph *g);
 /* A tensor kept between executions, zero at first. Its bytes: qn_state_bytes. */
 QN_API qn_value qn_graph_state(qn_graph *g, const char *name, qn_dtype dtype, qn_shape shape);
 QN_API qn_value qn_graph_weight(qn_graph *g, qn_weight *weight);
 /* Bytes of such a tensor, rows of QN_F16 and QN_Q8_0 padded as said at qn_dtype. */
 QN_API uint64_t qn_state_bytes(qn_dtype dtype, const qn_shape *shape);
 QN_API void qn_graph_output(qn_graph *g, qn_value value, const char *name);
+
+enum { QN_MAX_IN_FLIGHT = 4 };
+/* How many executions may be submitted and not polled until done: 1 without this call, at most QN_MAX_IN_FLIGHT. They
+ * run one after the other, and each has the states and the inputs' data that the one before it left. All but one of
+ * those under way may read back at most 256 bytes of outputs; a profiled execution is under way alone. */
+QN_API void qn_graph_set_in_flight(qn_graph *g, uint32_t most);
 
 static inline qn_shape qn_shape_1(uint32_t a)
 {
@@ -121,6 +131,8 @@ QN_API qn_status qn_graph_status(const qn_graph *g);
 /* Live shape and data (tightly packed) of an input. A shape of another rank, beyond the maximum or with a zero
  * is refused, with the value's name. The data is copied. */
 QN_API qn_status qn_graph_set_input(qn_graph *g, qn_value input, qn_shape live, const void *data);
+/* The live shape alone: for an input whose data a node of the last execution wrote (qn_feed_token). */
+QN_API qn_status qn_graph_set_live(qn_graph *g, qn_value input, qn_shape live);
 QN_API qn_status qn_graph_set_int(qn_graph *g, qn_value value, int64_t number);
 /* Whether the next executions read this output back (at first: all). */
 QN_API qn_status qn_graph_want(qn_graph *g, qn_value output, bool wanted);
@@ -130,15 +142,18 @@ QN_API qn_status qn_graph_submit(qn_graph *g);
  * the next submit then only sends it, unless something other than the data of inputs has changed. With a profile it
  * does nothing. qn_graph_dispatch and qn_graph_live_shape speak of the last plan, which is then this one. */
 QN_API qn_status qn_graph_prepare(qn_graph *g);
-/* *done: the outputs of the last submit are there. Never blocks. */
+/* *done: the outputs of the oldest submit that was not done yet are there; also when none is under way. Never blocks.
+ */
 QN_API qn_status qn_graph_poll(qn_graph *g, bool *done);
-/* Data and live shape of an output after *done (valid until the next submit); NULL if not wanted. */
+/* Data and live shape of an output after *done, valid until the next submit and the next *done; NULL if not wanted. */
 QN_API const void *qn_graph_output_data(qn_graph *g, qn_value output, qn_shape *live);
 QN_API qn_shape qn_graph_live_shape(const qn_graph *g, qn_value value);
 /* Writes a state (whole, its qn_state_bytes) between executions. data NULL: zeros. */
 QN_API qn_status qn_graph_write_state(qn_graph *g, qn_value state, const void *data);
 
 #ifndef QN_NO_BLOCKING
+/* Waits for the oldest submit that is not done, not for those after it. */
+QN_API qn_status qn_graph_wait(qn_graph *g);
 /* submit, then wait for the outputs. */
 QN_API qn_status qn_graph_execute(qn_graph *g);
 QN_API qn_status qn_graph_read_state(qn_graph *g, qn_value state, void *data);

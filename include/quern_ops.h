@@ -100,10 +100,10 @@ QN_API qn_value qn_attend(qn_graph *g, const qn_attend_options *options);
 
 /* ---- picking tokens --------------------------------------------------------------------------- */
 
-enum { QN_SAMPLE_WORDS = 11 };
+enum { QN_SAMPLE_WORDS = 11, QN_SAMPLE_MAX_VOCAB = 1 << 19 };
 
 typedef struct qn_sample_inputs {
-    qn_value logits;    /* f32 [n, V], at most 2^19 tokens: the last live row counts                         */
+    qn_value logits;    /* f32 [n, V], V <= QN_SAMPLE_MAX_VOCAB: the last live row counts                         */
     qn_value history;   /* i32 [C]: the tokens by position, for the repetition penalty; 0: none              */
     qn_value n_history; /* integer: how many of them count, 0..C (the window ends there); without history: 0 */
     qn_value settings;  /* i32 input [QN_SAMPLE_WORDS]: what qn_sample_settings writes                        */

@@ -11,7 +11,7 @@ typedef struct bench_options {
     qn_cli_lm_options model;
     qn_cli_list prompts, steps, depths;
     uint32_t runs;
-    bool profile, json;
+    bool profile, json, stepwise;
     qn_cli_bench_op op;
     qn_cli_engine engine;
 } bench_options;
@@ -123,6 +123,27 @@ static qn_status set_profile(bench *b, qn_profile profile)
     return qn_cli_ok();
 }
 
+/* Tokens that the GPU picks (the likeliest) and goes on with by itself. */
+static qn_status generate(bench *b, qn_bench_test *t, taking what)
+{
+    QN_CLI_TRY(qn_session_generate(b->lm->session, &(qn_generate_options){.max_tokens = t->steps}));
+    for (qn_step_state state = QN_STEP_PENDING; state != QN_STEP_END;) {
+        QN_CLI_TRY(qn_cli_wait(b->lm->session, &state));
+        if (what && state == QN_STEP_TOKEN) take_figures(t, qn_session_graph(b->lm->session), what);
+    }
+    return qn_cli_ok();
+}
+
+/* Random tokens, each given after the logits of the one before it are there. */
+static qn_status append(bench *b, qn_bench_test *t, taking what)
+{
+    for (uint32_t i = 0; i < t->steps; i++) {
+        QN_CLI_TRY(b->lm->source->append(b->lm, random_token(b)));
+        QN_CLI_TRY(finish(b, t, what));
+    }
+    return qn_cli_ok();
+}
+
 /* Seconds for the test's tokens, behind what go_to_depth left. */
 static qn_status run_tokens(bench *b, qn_bench_test *t, taking what, double *seconds)
 {
@@ -131,10 +152,8 @@ static qn_status run_tokens(bench *b, qn_bench_test *t, taking what, double *sec
         QN_CLI_TRY(b->lm->source->set_tokens(b->lm, b->tokens, t->depth + t->prompt, QN_LOGITS_LAST, NULL));
         QN_CLI_TRY(finish(b, t, what));
     }
-    for (uint32_t i = 0; i < t->steps; i++) {
-        QN_CLI_TRY(b->lm->source->append(b->lm, random_token(b)));
-        QN_CLI_TRY(finish(b, t, what));
-    }
+    bool streams = b->lm->session && b->lm->n_vocab <= QN_SAMPLE_MAX_VOCAB && !b->o->stepwise;
+    if (t->steps) QN_CLI_TRY(streams ? generate(b, t, what) : append(b, t, what));
     *seconds = qn_cli_seconds() - start;
     return qn_cli_ok();
 }
@@ -270,7 +289,7 @@ static qn_status bench_model(bench_options *o, qn_cli_lm *m)
     return s;
 }
 
-enum { TEST_OPTIONS = 7, OP_OPTIONS = 6 };
+enum { TEST_OPTIONS = 8, OP_OPTIONS = 6 };
 
 static void test_table(bench_options *o, qn_cli_option table[TEST_OPTIONS])
 {
@@ -305,6 +324,10 @@ static void test_table(bench_options *o, qn_cli_option table[TEST_OPTIONS])
          .argument = "N",
          .target = &o->model.chunk,
          .help = "tokens of one prompt step (default: chosen for the device)"},
+        {.name = "stepwise",
+         .kind = QN_CLI_FLAG,
+         .target = &o->stepwise,
+         .help = "generate with logits read back after every token, none\nsampled (default: greedily on the GPU)"},
         {.name = "profile",
          .kind = QN_CLI_FLAG,
          .target = &o->profile,

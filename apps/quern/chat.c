@@ -263,7 +263,7 @@ static qn_status chat(chat_options *o, qn_cli_lm *lm, bool *interrupted)
     QN_CLI_TRY(probe_template(lm));
     qn_cli_generation g = {.lm = lm, .n_max = o->n, .tokenizer = lm->tokenizer};
     conversation c = {.messages = NULL};
-    qn_status s = qn_cli_open_sampler(&o->sampling, lm->n_vocab, &g.sampler);
+    qn_status s = qn_cli_open_sampler(&o->sampling, &g);
     if (s.code == QN_OK) {
         clear(&c, o->system);
         s = talk(o, &c, &g, interrupted);

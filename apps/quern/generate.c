@@ -53,10 +53,10 @@ void qn_cli_sampling_table(qn_cli_sampling *s, qn_cli_option table[QN_CLI_SAMPLI
     memcpy(table, options, sizeof options);
 }
 
-qn_status qn_cli_open_sampler(qn_cli_sampling *s, uint32_t n_vocab, qn_sampler **sampler)
+qn_status qn_cli_open_sampler(qn_cli_sampling *s, qn_cli_generation *g)
 {
     if (s->seed == UINT64_MAX) s->seed = qn_cli_random_seed();
-    const qn_sampler_options options = {
+    g->sampling = (qn_sampler_options){
         .temperature = s->temperature,
         .top_k = s->top_k,
         .top_p = s->top_p,
@@ -65,7 +65,7 @@ qn_status qn_cli_open_sampler(qn_cli_sampling *s, uint32_t n_vocab, qn_sampler *
         .repetition_window = s->repeat_window,
         .seed = s->seed,
     };
-    return qn_sampler_open(&options, n_vocab, sampler);
+    return qn_sampler_open(&g->sampling, g->lm->n_vocab, &g->sampler);
 }
 
 const char *qn_cli_stop_name(qn_cli_stop stop)
@@ -138,8 +138,51 @@ void qn_cli_end_generation(qn_cli_generation *g)
     g->made_capacity = g->n_generated = 0;
 }
 
-/* Tokens 1, 2, ... after the prompt's logits are there. */
-static qn_status generate_tokens(qn_cli_generation *g, writer *w)
+/* Ends the time of the prompt and begins that of the generation. */
+static void prompt_is_done(qn_cli_generation *g, double *start)
+{
+    double now = qn_cli_seconds();
+    g->prompt_seconds = now - *start;
+    *start = now;
+}
+
+/* The GPU picks the tokens, and goes on with them by itself. */
+static qn_status stream_tokens(qn_cli_generation *g, writer *w, double *start)
+{
+    static const qn_cli_stop stops[] = {[QN_STOP_TOKEN] = QN_CLI_STOP_END,
+                                        [QN_STOP_LIMIT] = QN_CLI_STOP_LIMIT,
+                                        [QN_STOP_CONTEXT] = QN_CLI_STOP_CONTEXT,
+                                        [QN_STOP_CALLER] = QN_CLI_STOP_INTERRUPT};
+    qn_session *session = g->lm->session;
+    const qn_generate_options o = {
+        .sampler = g->sampling, .first_draw = g->n_drawn, .max_tokens = g->n_max, .tokenizer = g->lm->tokenizer};
+    QN_CLI_TRY(qn_session_generate(session, &o));
+    for (bool first = true;;) {
+        qn_step_state state;
+        qn_stop stop;
+        if (qn_cli_interrupted()) {
+            qn_session_stop(session);
+            g->stop = QN_CLI_STOP_INTERRUPT;
+            return qn_cli_ok();
+        }
+        QN_CLI_TRY(qn_cli_wait(session, &state));
+        if (state == QN_STEP_CHUNK) continue;
+        int32_t token = qn_session_token(session, &stop);
+        if (first) prompt_is_done(g, start);
+        if (!first && state == QN_STEP_TOKEN) g->n_steps++;
+        first = false;
+        g->n_drawn += state == QN_STEP_TOKEN || stop == QN_STOP_TOKEN;
+        if (state == QN_STEP_END) {
+            g->stop = stops[stop];
+            return qn_cli_ok();
+        }
+        keep_token(g, token);
+        QN_CLI_TRY(write_token(w, g, token));
+    }
+}
+
+/* The host picks them from logits: tokens 1, 2, ... after the prompt's are there. */
+static qn_status pick_tokens(qn_cli_generation *g, writer *w)
 {
     qn_cli_lm *lm = g->lm;
     for (;;) {
@@ -170,22 +213,32 @@ static qn_status generate_tokens(qn_cli_generation *g, writer *w)
     }
 }
 
-qn_status qn_cli_generate(qn_cli_generation *g, const int32_t *tokens, size_t n)
+/* A software adapter draws a token more slowly than the host does; the likeliest it finds as fast. */
+static bool gpu_picks(const qn_cli_generation *g)
+{
+    bool software = qn_engine_device(g->lm->engine)->type == QN_ADAPTER_SOFTWARE;
+    bool greedy = g->sampling.temperature == 0 || g->sampling.top_k == 1;
+    return g->lm->session && g->lm->n_vocab <= QN_SAMPLE_MAX_VOCAB && (!software || greedy);
+}
+
+/* Tokens after the logits of the prompt. */
+static qn_status generate_stepwise(qn_cli_generation *g, writer *w, double *start)
 {
     bool done;
+    QN_CLI_TRY(qn_cli_lm_finish(g->lm, &done));
+    prompt_is_done(g, start);
+    g->stop = QN_CLI_STOP_INTERRUPT;
+    return done ? pick_tokens(g, w) : qn_cli_ok();
+}
+
+qn_status qn_cli_generate(qn_cli_generation *g, const int32_t *tokens, size_t n)
+{
     g->n_generated = g->n_steps = 0;
     g->n_prompt = n;
     double start = qn_cli_seconds();
     QN_CLI_TRY(g->lm->source->set_tokens(g->lm, tokens, n, QN_LOGITS_LAST, &g->n_reused));
-    QN_CLI_TRY(qn_cli_lm_finish(g->lm, &done));
-    g->prompt_seconds = qn_cli_seconds() - start;
-    if (!done) {
-        g->stop = QN_CLI_STOP_INTERRUPT;
-        return qn_cli_ok();
-    }
     writer w = {.text = NULL};
-    start = qn_cli_seconds();
-    qn_status s = generate_tokens(g, &w);
+    qn_status s = gpu_picks(g) ? stream_tokens(g, &w, &start) : generate_stepwise(g, &w, &start);
     g->step_seconds = qn_cli_seconds() - start;
     qn_status flushed = write_bytes(&w, g, NULL, 0);
     free(w.text);

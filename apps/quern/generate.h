@@ -13,9 +13,6 @@ typedef struct qn_cli_sampling {
 enum { QN_CLI_SAMPLING_OPTIONS = 8 };
 /* Sets the defaults and the options that change them. */
 void qn_cli_sampling_table(qn_cli_sampling *s, qn_cli_option table[QN_CLI_SAMPLING_OPTIONS]);
-/* Chooses a seed if none was given (it stays in s->seed) and opens the sampler. */
-qn_status qn_cli_open_sampler(qn_cli_sampling *s, uint32_t n_vocab, qn_sampler **sampler);
-
 typedef enum qn_cli_stop {
     QN_CLI_STOP_LIMIT = 0, /* n_max tokens           */
     QN_CLI_STOP_END,       /* the model ended        */
@@ -28,7 +25,9 @@ const char *qn_cli_stop_name(qn_cli_stop stop);
 
 typedef struct qn_cli_generation {
     qn_cli_lm *lm;
-    qn_sampler *sampler;
+    qn_sampler_options sampling;
+    qn_sampler *sampler;           /* of the same options, for models that give logits only */
+    uint64_t n_drawn;              /* random numbers that the GPU's sampler has taken       */
     const qn_tokenizer *tokenizer; /* NULL: the tokens' ids are printed */
     uint32_t n_max;                /* 0: no limit of its own            */
     /* Results: */
@@ -40,6 +39,8 @@ typedef struct qn_cli_generation {
     size_t made_capacity;
 } qn_cli_generation;
 
+/* Chooses a seed if none was given (it stays in s->seed) and sets the generation's sampling. */
+qn_status qn_cli_open_sampler(qn_cli_sampling *s, qn_cli_generation *g);
 /* Runs the model over tokens (keeping what it already holds of them), then generates to stdout until
  * something stops it. Ctrl-C stops it after the current token. */
 qn_status qn_cli_generate(qn_cli_generation *g, const int32_t *tokens, size_t n);

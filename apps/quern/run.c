@@ -140,7 +140,7 @@ static qn_status run(run_options *r, qn_cli_lm *lm, const char *text, size_t siz
     int32_t *tokens = NULL;
     size_t n = 0;
     qn_status s = encode_prompt(r, &g, text, size, &tokens, &n);
-    if (s.code == QN_OK) s = qn_cli_open_sampler(&r->sampling, lm->n_vocab, &g.sampler);
+    if (s.code == QN_OK) s = qn_cli_open_sampler(&r->sampling, &g);
     if (s.code == QN_OK) {
         if (!lm->ctx || n <= lm->ctx) print_prompt(&g, text, size, tokens, n);
         s = qn_cli_generate(&g, tokens, n);

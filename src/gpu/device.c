@@ -59,14 +59,31 @@ qn_status qn_gpu_check(qn_gpu *gpu)
 qn_status qn_gpu_poll(qn_gpu *gpu, bool wait)
 {
     if (atomic_load(&gpu->lost)) return lost_status(gpu);
-    qn_impl_poll(gpu, wait);
+    qn_impl_poll(gpu, wait, NULL);
+    return qn_gpu_check(gpu);
+}
+
+qn_status qn_submission_poll(qn_gpu *gpu, qn_submission submission, bool *done)
+{
+    *done = false;
+    QN_TRY(qn_gpu_check_lost(gpu));
+    if (atomic_load(&gpu->finished) < submission.number) QN_TRY(qn_gpu_poll(gpu, false));
+    *done = atomic_load(&gpu->finished) >= submission.number;
+    return qn_ok();
+}
+
+qn_status qn_submission_wait(qn_gpu *gpu, qn_submission submission)
+{
+    if (submission.number == 0) return qn_gpu_poll(gpu, false);
+    QN_TRY(qn_gpu_check_lost(gpu));
+    qn_impl_poll(gpu, true, &submission.index);
     return qn_gpu_check(gpu);
 }
 
 void qn_gpu_lose(qn_gpu *gpu)
 {
     wgpuDeviceDestroy(gpu->device);
-    qn_impl_poll(gpu, false);
+    qn_impl_poll(gpu, false, NULL);
     if (!atomic_load(&gpu->lost)) {
         snprintf(gpu->lost_message, sizeof gpu->lost_message, "destroyed on request");
         atomic_store(&gpu->lost, true);
@@ -145,17 +162,17 @@ static void on_finished(WGPUQueueWorkDoneStatus status, WGPUStringView message, 
     atomic_fetch_add(&((qn_gpu *)user)->finished, 1);
 }
 
-static uint64_t submit(qn_gpu *gpu, WGPUCommandBuffer commands)
+static qn_submission submit(qn_gpu *gpu, WGPUCommandBuffer commands)
 {
     WGPUQueueWorkDoneCallbackInfo info = {
         .mode = WGPUCallbackMode_AllowSpontaneous, .callback = on_finished, .userdata1 = gpu};
     pthread_mutex_lock(&gpu->submit_lock);
-    wgpuQueueSubmit(gpu->queue, 1, &commands);
+    qn_submission s = {.index = qn_impl_submit(gpu->queue, commands)};
     wgpuQueueOnSubmittedWorkDone(gpu->queue, info);
-    uint64_t number = ++gpu->submitted;
+    s.number = ++gpu->submitted;
     pthread_mutex_unlock(&gpu->submit_lock);
     atomic_fetch_add(&gpu->n_submits, 1);
-    return number;
+    return s;
 }
 
 WGPUCommandEncoder qn_gpu_begin(qn_gpu *gpu, const char *label)
@@ -180,13 +197,13 @@ qn_status qn_gpu_finish(qn_gpu *gpu, WGPUCommandEncoder encoder, const char *lab
     return s;
 }
 
-qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands, uint64_t *number)
+qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands, qn_submission *submission)
 {
-    qn_impl_poll(gpu, false); /* a loss shows up here, before submit, which could not report it */
+    qn_impl_poll(gpu, false, NULL); /* a loss shows up here, before submit, which could not report it */
     qn_status s = qn_gpu_check(gpu);
     if (s.code == QN_OK) {
-        uint64_t n = submit(gpu, commands);
-        if (number) *number = n;
+        qn_submission made = submit(gpu, commands);
+        if (submission) *submission = made;
     }
     wgpuCommandBufferRelease(commands);
     return s;
@@ -337,7 +354,7 @@ void qn_gpu_close(qn_gpu *gpu)
     if (!gpu) return;
     if (gpu->queue) wgpuQueueRelease(gpu->queue);
     if (gpu->device) {
-        if (!atomic_load(&gpu->lost)) qn_impl_poll(gpu, true);
+        if (!atomic_load(&gpu->lost)) qn_impl_poll(gpu, true, NULL);
         wgpuDeviceRelease(gpu->device);
     }
     if (gpu->adapter) wgpuAdapterRelease(gpu->adapter);

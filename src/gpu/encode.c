@@ -17,7 +17,7 @@ struct qn_encoder {
     uint32_t n_timed; /* dispatches (or the pass) of the current or last timed submission */
     bool past_marks;  /* the open pass holds dispatches that have no marks                */
     qn_encoder_counts counts;
-    uint64_t submission; /* number of the last one; 0: none */
+    qn_submission submission; /* the last one */
 };
 
 /* Queries of a set: https://www.w3.org/TR/webgpu/#dom-gpudevice-createqueryset */
@@ -206,13 +206,14 @@ qn_status qn_encoder_submit(qn_encoder *encoder)
     return s;
 }
 
+qn_submission qn_encoder_submission(const qn_encoder *encoder)
+{
+    return encoder->submission;
+}
+
 qn_status qn_encoder_poll(qn_encoder *encoder, bool *done)
 {
-    *done = false;
-    QN_TRY(qn_gpu_check_lost(encoder->gpu));
-    if (atomic_load(&encoder->gpu->finished) < encoder->submission) QN_TRY(qn_gpu_poll(encoder->gpu, false));
-    *done = atomic_load(&encoder->gpu->finished) >= encoder->submission;
-    return qn_ok();
+    return qn_submission_poll(encoder->gpu, encoder->submission, done);
 }
 
 qn_encoder_counts qn_encoder_get_counts(const qn_encoder *encoder)

@@ -38,6 +38,16 @@ uint64_t qn_gpu_bytes(const qn_gpu *gpu, uint64_t *peak);
 uint64_t qn_gpu_memory_limit(const qn_gpu *gpu); /* 0: none */
 /* Lets callbacks run; wait: until all submitted work is done. Reports a lost device. */
 qn_status qn_gpu_poll(qn_gpu *gpu, bool wait);
+
+/* One submission: its number in the queue's order, from 1 on (0: none), and the implementation's own index of it. */
+typedef struct qn_submission {
+    uint64_t number, index;
+} qn_submission;
+
+/* *done: the GPU has finished it. Never blocks. */
+qn_status qn_submission_poll(qn_gpu *gpu, qn_submission submission, bool *done);
+/* Waits until the GPU has finished it, not for what was submitted after it, and lets callbacks run. */
+qn_status qn_submission_wait(qn_gpu *gpu, qn_submission submission);
 /* QN_ERR_DEVICE_LOST once the device is lost. */
 qn_status qn_gpu_check_lost(const qn_gpu *gpu);
 void qn_gpu_lose(qn_gpu *gpu);
@@ -116,7 +126,8 @@ void qn_encoder_copy_readback(qn_encoder *encoder, qn_buffer *src, uint64_t src_
 qn_status qn_encoder_finish(qn_encoder *encoder);
 /* Finishes, unless that is done, and submits once; on an error nothing was submitted. */
 qn_status qn_encoder_submit(qn_encoder *encoder);
-/* *done: the GPU has finished the last submission. Never blocks. */
+/* The last one; *done: the GPU has finished it. Never blocks. */
+qn_submission qn_encoder_submission(const qn_encoder *encoder);
 qn_status qn_encoder_poll(qn_encoder *encoder, bool *done);
 /* Passes and submits of this encoder so far. */
 typedef struct qn_encoder_counts {

@@ -74,11 +74,11 @@ qn_status qn_scope_end(qn_gpu *gpu, const char *what, const char *label);
 qn_status qn_gpu_check(qn_gpu *gpu);
 
 /* A new command encoder; finishing it, which releases it (*commands NULL on an error); submitting, which releases the
- * commands. *number (may be NULL): of the submission, from 1 on; it is done once gpu->finished has reached it. On an
- * error nothing was submitted. */
+ * commands. *submission (may be NULL): it is done once gpu->finished has reached its number. On an error nothing was
+ * submitted. */
 WGPUCommandEncoder qn_gpu_begin(qn_gpu *gpu, const char *label);
 qn_status qn_gpu_finish(qn_gpu *gpu, WGPUCommandEncoder encoder, const char *label, WGPUCommandBuffer *commands);
-qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands, uint64_t *number);
+qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands, qn_submission *submission);
 
 /* Account of GPU memory: take before creating, give back when freeing. */
 qn_status qn_account_take(qn_gpu *gpu, uint64_t size, const char *label);
@@ -96,7 +96,10 @@ qn_status qn_impl_adapters(const qn_allocator *a, qn_adapter_list *list);
 void qn_impl_adapters_free(const qn_allocator *a, qn_adapter_list *list);
 /* Features to request besides the standard ones, as the adapter has them; fills the info's flags. */
 size_t qn_impl_features(WGPUAdapter adapter, bool baseline, WGPUFeatureName *features, qn_device_info *info);
-void qn_impl_poll(qn_gpu *gpu, bool wait);
+/* wait: until the submission with this index is done; NULL: until all are. */
+void qn_impl_poll(qn_gpu *gpu, bool wait, const uint64_t *index);
+/* Submits and returns the submission's index. */
+uint64_t qn_impl_submit(WGPUQueue queue, WGPUCommandBuffer commands);
 WGPUShaderModule qn_impl_shader_module(WGPUDevice device, const WGPUShaderModuleDescriptor *desc, bool trusted);
 double qn_impl_timestamp_period_ns(qn_gpu *gpu);
 /* Timestamp between dispatches of a pass (only when info.timestamps_in_pass). */

@@ -45,7 +45,7 @@ void qn_map_end(qn_gpu *gpu, WGPUBuffer buffer, qn_mapping *mapping)
     /* The buffer of a lost device is gone, and with it what was mapped. */
     if (state != QN_MAP_FAILED && !atomic_load(&gpu->lost)) wgpuBufferUnmap(buffer);
     for (int i = 0; i < 3 && atomic_load(&mapping->state) == QN_MAP_WAITING; i++)
-        qn_impl_poll(gpu, !atomic_load(&gpu->lost));
+        qn_impl_poll(gpu, !atomic_load(&gpu->lost), NULL);
     if (atomic_load(&mapping->state) != QN_MAP_WAITING) atomic_store(&mapping->state, QN_MAP_NONE);
 }
 

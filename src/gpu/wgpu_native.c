@@ -67,9 +67,14 @@ size_t qn_impl_features(WGPUAdapter adapter, bool baseline, WGPUFeatureName *fea
     return n;
 }
 
-void qn_impl_poll(qn_gpu *gpu, bool wait)
+void qn_impl_poll(qn_gpu *gpu, bool wait, const uint64_t *index)
 {
-    wgpuDevicePoll(gpu->device, wait, NULL);
+    wgpuDevicePoll(gpu->device, wait, index);
+}
+
+uint64_t qn_impl_submit(WGPUQueue queue, WGPUCommandBuffer commands)
+{
+    return wgpuQueueSubmitForIndex(queue, 1, &commands);
 }
 
 WGPUShaderModule qn_impl_shader_module(WGPUDevice device, const WGPUShaderModuleDescriptor *desc, bool trusted)

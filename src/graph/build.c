@@ -16,6 +16,7 @@ qn_status qn_graph_open_dry(const qn_allocator *a, const qn_device_info *device,
     g->allocator = a;
     g->status = qn_ok();
     g->dirty_low = UINT32_MAX;
+    g->max_in_flight = 1;
     g->plan.device = device;
     g->plan.allocator = g->allocator;
     g->plan.building = true;
@@ -57,6 +58,7 @@ void qn_graph_close(qn_graph *graph)
     qn_graph *g = graph;
     if (!g) return;
     qn_readback_free(g->readback);
+    for (uint32_t i = 0; i < QN_FLIGHTS; i++) qn_readback_free(g->small[i]);
     qn_encoder_free(g->encoder);
     close_nodes(g);
     qn_buffer_free(g->params);
@@ -68,7 +70,7 @@ void qn_graph_close(qn_graph *graph)
     for (uint32_t i = 0; g->slot_buffers && i < g->n_pool; i++) qn_buffer_free(((qn_buffer **)g->slot_buffers)[i]);
     for (size_t i = 0; i < g->n_tables; i++) qn_weight_free(((qn_weight **)g->tables)[i]);
     for (size_t i = 0; i < g->n_strings; i++) qn_free(g->allocator, ((char **)g->strings)[i]);
-    void *const blocks[] = {g->tensors,         g->places, g->outputs, g->strings, g->tables,
+    void *const blocks[] = {g->tensors,         g->places, g->outputs, g->strings, g->tables,      g->whens,
                             g->plan.dispatches, g->arena,  g->slots,   g->times,   g->slot_buffers};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) qn_free(g->allocator, blocks[i]);
     qn_free(g->allocator, g);
@@ -134,6 +136,31 @@ static qn_status check_shape(const qn_graph *g, const char *what, const char *na
         return qn_fail(QN_ERR_LIMIT, "%s %s: %s is over the device's buffer limit of %llu bytes", what, name,
                        qn_shape_text(shape, text, sizeof text), (unsigned long long)most);
     return qn_ok();
+}
+
+static qn_status begin_when(qn_graph *g, qn_value integer)
+{
+    bool given = integer && integer < g->n_values && qn_graph_tensor(g, integer)->is_int &&
+                 !qn_graph_place(g, integer)->computed;
+    if (!given) return qn_fail(QN_ERR_ARGUMENT, "value %u is not an integer given to this graph", integer);
+    QN_TRY(qn_grow(g->allocator, &g->whens, &g->when_capacity, g->n_whens + 1, sizeof(qn_when), "conditions"));
+    ((qn_when *)g->whens)[g->n_whens++] = (qn_when){integer, g->when};
+    g->when = (uint32_t)g->n_whens;
+    return qn_ok();
+}
+
+void qn_graph_begin_when(qn_graph *g, qn_value integer)
+{
+    if (g->status.code == QN_OK) qn_graph_failed(g, begin_when(g, integer));
+}
+
+void qn_graph_end_when(qn_graph *g)
+{
+    if (g->status.code != QN_OK) return;
+    if (g->when)
+        g->when = qn_graph_when(g, g->when)->outer;
+    else
+        qn_graph_failed(g, qn_fail(QN_ERR_STATE, "no condition was begun"));
 }
 
 static qn_status check_dtype(qn_place_kind kind, const char *name, qn_dtype dtype, const qn_shape *shape)
@@ -226,6 +253,14 @@ void qn_graph_output(qn_graph *g, qn_value value, const char *name)
     *qn_graph_output_at(g, g->n_outputs++) = (qn_output){.value = value, .wanted = true};
 }
 
+void qn_graph_set_in_flight(qn_graph *g, uint32_t most)
+{
+    if (g->built) qn_graph_failed(g, qn_fail(QN_ERR_STATE, "the graph is built: its readbacks are made"));
+    if (most == 0 || most > QN_MAX_IN_FLIGHT)
+        qn_graph_failed(g, qn_fail(QN_ERR_ARGUMENT, "%u executions under way: 1..%d can be", most, QN_MAX_IN_FLIGHT));
+    g->max_in_flight = most;
+}
+
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 static qn_status check_inputs(const qn_graph *g, const qn_node_desc *d)
@@ -240,6 +275,11 @@ static qn_status check_inputs(const qn_graph *g, const qn_node_desc *d)
         if (qn_graph_tensor(g, v)->is_int != (bool)(d->integers >> i & 1))
             return qn_fail(QN_ERR_ARGUMENT, "%s: input %u (%s) must be %s", op, i, qn_graph_tensor(g, v)->name,
                            d->integers >> i & 1 ? "an integer" : "a tensor");
+        uint32_t when = qn_graph_place(g, v)->when, here = g->when;
+        while (here > when) here = qn_graph_when(g, here)->outer;
+        if (here != when)
+            return qn_fail(QN_ERR_ARGUMENT, "%s: input %u (%s) is computed only when %s is not 0", op, i,
+                           qn_graph_tensor(g, v)->name, qn_graph_tensor(g, qn_graph_when(g, when)->integer)->name);
     }
     return qn_ok();
 }
@@ -260,6 +300,7 @@ static qn_status add_output_values(qn_graph *g, const qn_node_desc *d, qn_node *
         if (kind == QN_PLACE_ALIAS) qn_graph_place(g, v)->alias_of = d->inputs[0];
         if (kind == QN_PLACE_WEIGHT) qn_graph_tensor(g, v)->weight = qn_graph_tensor(g, d->inputs[0])->weight;
         qn_graph_place(g, v)->computed = true;
+        qn_graph_place(g, v)->when = g->when;
     }
     return qn_ok();
 }
@@ -270,6 +311,7 @@ static qn_status append_node(qn_graph *g, const qn_node_desc *d, qn_value *outpu
     QN_TRY(qn_grow(g->allocator, &g->nodes, &g->node_capacity, g->n_nodes + 1, sizeof(qn_node_state), "nodes"));
     qn_node_state *state = qn_graph_node(g, g->n_nodes);
     memset(state, 0, sizeof *state);
+    state->when = g->when;
     qn_node *n = &state->node;
     n->op = d->op;
     n->n_inputs = d->n_inputs;

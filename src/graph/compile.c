@@ -16,8 +16,9 @@ static bool same_variant(const qn_variant *v, const qn_dispatch *d)
     return true;
 }
 
-const qn_variant *qn_graph_find_variant(const qn_node_state *node, const qn_dispatch *d)
+const qn_variant *qn_graph_find_variant(const qn_node_state *node, const qn_dispatch *d, const qn_variant *last)
 {
+    if (last && same_variant(last, d)) return last;
     const qn_variant *variants = node->variants;
     for (size_t i = 0; i < node->n_variants; i++)
         if (same_variant(&variants[i], d)) return &variants[i];
@@ -26,7 +27,7 @@ const qn_variant *qn_graph_find_variant(const qn_node_state *node, const qn_disp
 
 static qn_status note_variant(qn_graph *g, qn_node_state *node, const qn_dispatch *d)
 {
-    if (qn_graph_find_variant(node, d)) return qn_ok();
+    if (qn_graph_find_variant(node, d, NULL)) return qn_ok();
     QN_TRY(qn_grow(g->allocator, &node->variants, &node->variant_capacity, node->n_variants + 1, sizeof(qn_variant),
                    "kernel variants"));
     qn_variant *v = (qn_variant *)node->variants + node->n_variants++;
@@ -162,12 +163,14 @@ static qn_status make_readback(qn_graph *g)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < g->n_outputs; i++) {
-        qn_output *out = qn_graph_output_at(g, i);
-        out->offset = bytes;
+        const qn_output *out = qn_graph_output_at(g, i);
         bytes += qn_round_up_u64(qn_graph_place(g, out->value)->bytes, 16);
     }
-    g->memory.io += bytes;
+    uint32_t n_small = bytes && g->max_in_flight > 1 ? QN_FLIGHTS : 0;
+    g->memory.io += bytes + n_small * QN_SMALL_READBACK;
     if (bytes == 0 || !g->engine) return qn_ok();
+    for (uint32_t i = 0; i < n_small; i++)
+        QN_TRY(qn_readback_create(g->engine->gpu, QN_SMALL_READBACK, "small outputs", &g->small[i]));
     return qn_readback_create(g->engine->gpu, bytes, "outputs", &g->readback);
 }
 

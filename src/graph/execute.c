@@ -29,27 +29,47 @@ static qn_status check_live(const qn_tensor *t, const qn_shape *live)
     return qn_ok();
 }
 
-qn_status qn_graph_set_input(qn_graph *g, qn_value input, qn_shape live, const void *data)
+static qn_status check_input(const qn_graph *g, qn_value input, const qn_shape *live)
 {
     QN_TRY(check_runnable(g));
     if (input == 0 || input >= g->n_values || qn_graph_place(g, input)->kind != QN_PLACE_INPUT)
         return qn_fail(QN_ERR_ARGUMENT, "value %u is not an input of this graph", input);
+    const qn_tensor *t = qn_graph_tensor(g, input);
+    if (live->rank > QN_MAX_RANK)
+        return qn_fail(QN_ERR_ARGUMENT, "input %s: rank %u is over %d", t->name, live->rank, QN_MAX_RANK);
+    return check_live(t, live);
+}
+
+static void set_live(qn_graph *g, qn_value input, qn_shape live, bool new_numbers)
+{
     qn_tensor *t = qn_graph_tensor(g, input);
     qn_place *place = qn_graph_place(g, input);
-    if (live.rank <= QN_MAX_RANK)
-        QN_TRY(check_live(t, &live));
-    else
-        return qn_fail(QN_ERR_ARGUMENT, "input %s: rank %u is over %d", t->name, live.rank, QN_MAX_RANK);
-    if (!data) return qn_fail(QN_ERR_ARGUMENT, "input %s: no data", t->name);
+    if (place->is_set && !new_numbers && qn_shape_equal(&t->live, &live)) return;
+    t->live = live;
+    place->changed_at = ++g->stamp;
+    place->is_set = true;
+}
+
+qn_status qn_graph_set_input(qn_graph *g, qn_value input, qn_shape live, const void *data)
+{
+    QN_TRY(check_input(g, input, &live));
+    const qn_place *place = qn_graph_place(g, input);
+    if (!data) return qn_fail(QN_ERR_ARGUMENT, "input %s: no data", qn_graph_tensor(g, input)->name);
     size_t bytes = (size_t)qn_shape_count(&live) * 4;
     QN_TRY(qn_buffer_write(place->buffer, 0, data, bytes));
     bool new_numbers = place->host && memcmp(place->host, data, bytes) != 0;
     if (new_numbers) memcpy(place->host, data, bytes);
-    if (!place->is_set || new_numbers || !qn_shape_equal(&t->live, &live)) {
-        t->live = live;
-        place->changed_at = ++g->stamp;
-        place->is_set = true;
-    }
+    set_live(g, input, live, new_numbers);
+    return qn_ok();
+}
+
+qn_status qn_graph_set_live(qn_graph *g, qn_value input, qn_shape live)
+{
+    QN_TRY(check_input(g, input, &live));
+    if (qn_graph_place(g, input)->host)
+        return qn_fail(QN_ERR_ARGUMENT, "input %s: integers are read from it, so its data must be given",
+                       qn_graph_tensor(g, input)->name);
+    set_live(g, input, live, false);
     return qn_ok();
 }
 
@@ -92,6 +112,14 @@ qn_status qn_graph_want(qn_graph *g, qn_value output, bool wanted)
 
 /* ---- planning at the live shapes ------------------------------------------------------------- */
 
+/* The integer whose 0 keeps what was added under this condition out of the next execution; 0: it takes part. */
+static qn_value kept_out_by(const qn_graph *g, uint32_t condition)
+{
+    for (const qn_when *w = qn_graph_when(g, condition); w; w = qn_graph_when(g, w->outer))
+        if (qn_graph_tensor(g, w->integer)->number == 0) return w->integer;
+    return 0;
+}
+
 static bool needs_plan(const qn_graph *g, const qn_node_state *n)
 {
     if (n->planned_at == 0) return true;
@@ -109,12 +137,11 @@ static qn_status take_dispatches(qn_graph *g, qn_node_state *n)
                        n->node.name, p->n_dispatches, n->n_slots);
     for (size_t i = 0; i < p->n_dispatches; i++) {
         const qn_dispatch *d = &p->dispatches[i];
-        const qn_variant *variant = qn_graph_find_variant(n, d);
-        if (!variant)
+        qn_slot *slot = &g->slots[n->first_slot + i];
+        slot->variant = qn_graph_find_variant(n, d, slot->variant);
+        if (!slot->variant)
             return qn_fail(QN_ERR_INTERNAL, "%s (%s): kernel %s was not prepared at build", qn_ops[n->node.op].name,
                            n->node.name, d->row->name);
-        qn_slot *slot = &g->slots[n->first_slot + i];
-        slot->variant = variant;
         slot->n_params = d->n_params;
         slot->flops = d->flops;
         slot->bytes = d->bytes;
@@ -155,6 +182,10 @@ static qn_status plan_changed(qn_graph *g)
 {
     for (size_t i = 0; i < g->n_nodes; i++) {
         qn_node_state *n = qn_graph_node(g, i);
+        if (kept_out_by(g, n->when)) {
+            n->planned_at = n->n_live = 0;
+            continue;
+        }
         if (!needs_plan(g, n)) continue;
         qn_status s = plan_live(g, n);
         if (s.code != QN_OK) {
@@ -212,21 +243,45 @@ static void encode_dispatches(qn_graph *g)
     }
 }
 
-/* Copies the wanted outputs' live bytes; returns the readback's used size. */
-static uint64_t encode_readback(qn_graph *g)
+/* The execution that is encoded or will be; the one whose outputs were taken. */
+static uint32_t next_flight(const qn_graph *g)
 {
+    return (g->oldest + g->n_in_flight) % QN_FLIGHTS;
+}
+
+static uint32_t taken_flight(const qn_graph *g)
+{
+    return (g->oldest + QN_FLIGHTS - 1) % QN_FLIGHTS;
+}
+
+/* Copies the wanted outputs' live bytes, in one row, to the readback that they fit. */
+static qn_status encode_readback(qn_graph *g)
+{
+    uint32_t next = next_flight(g);
+    qn_flight *flight = &g->flights[next];
     uint64_t end = 0;
     for (size_t i = 0; i < g->n_outputs; i++) {
-        qn_output *out = qn_graph_output_at(g, i);
-        out->next_bytes = 0;
+        const qn_output *out = qn_graph_output_at(g, i);
+        qn_output_part *part = &qn_graph_output_at(g, i)->parts[next];
+        *part = (qn_output_part){.offset = end};
         if (!out->wanted) continue;
-        out->next_live = qn_graph_tensor(g, out->value)->live;
-        out->next_bytes = qn_shape_count(&out->next_live) * 4;
-        const qn_place *place = qn_graph_place(g, qn_graph_root(g, out->value));
-        qn_encoder_copy_readback(g->encoder, place->buffer, 0, g->readback, out->offset, out->next_bytes);
-        end = out->offset + out->next_bytes;
+        qn_value by = kept_out_by(g, qn_graph_place(g, out->value)->when);
+        if (by)
+            return qn_fail(QN_ERR_STATE, "output %s is wanted, but computed only when %s is not 0",
+                           qn_graph_tensor(g, out->value)->name, qn_graph_tensor(g, by)->name);
+        part->live = qn_graph_tensor(g, out->value)->live;
+        part->bytes = qn_shape_count(&part->live) * 4;
+        end += qn_round_up_u64(part->bytes, 16);
     }
-    return qn_round_up_u64(end, 16);
+    flight->bytes = end;
+    flight->readback = g->small[next] && end <= QN_SMALL_READBACK ? g->small[next] : g->readback;
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        const qn_output_part *part = &qn_graph_output_at(g, i)->parts[next];
+        const qn_place *place = qn_graph_place(g, qn_graph_root(g, qn_graph_output_at(g, i)->value));
+        if (part->bytes)
+            qn_encoder_copy_readback(g->encoder, place->buffer, 0, flight->readback, part->offset, part->bytes);
+    }
+    return qn_ok();
 }
 
 static qn_status check_inputs_set(const qn_graph *g)
@@ -255,7 +310,7 @@ static qn_status record(qn_graph *g)
     QN_TRY(upload_params(g));
     QN_TRY(qn_encoder_begin(g->encoder, (qn_timing)g->profile));
     encode_dispatches(g);
-    g->prepared_bytes = encode_readback(g);
+    QN_TRY(encode_readback(g));
     QN_TRY(qn_encoder_finish(g->encoder));
     g->next.plan_ns = (double)(planned - start);
     g->next.encode_ns = (double)(qn_clock_ns() - planned);
@@ -287,20 +342,52 @@ static bool is_prepared(const qn_graph *g)
 static qn_status send(qn_graph *g)
 {
     uint64_t objects = objects_made(g);
+    qn_flight *flight = &g->flights[next_flight(g)];
     g->prepared = false;
-    for (size_t i = 0; i < g->n_outputs; i++) {
-        qn_output *out = qn_graph_output_at(g, i);
-        out->bytes = out->next_bytes;
-        out->live = out->next_live;
-    }
     g->counts = g->next;
     QN_TRY(qn_encoder_submit(g->encoder));
     g->counts.submits = 1;
-    if (g->prepared_bytes) QN_TRY(qn_readback_start(g->readback, g->prepared_bytes));
-    g->in_flight = true;
-    g->readback_bytes = g->prepared_bytes;
+    flight->submission = qn_encoder_submission(g->encoder);
+    if (flight->bytes) QN_TRY(qn_readback_start(flight->readback, flight->bytes));
+    g->n_in_flight++;
     g->counts.objects_made += objects_made(g) - objects;
     return qn_ok();
+}
+
+static void release_taken(qn_graph *g)
+{
+    if (g->readback_data) qn_readback_release(g->flights[taken_flight(g)].readback);
+    g->readback_data = NULL;
+}
+
+/* The oldest execution is over, and the place of the one before it free. */
+static void land(qn_graph *g)
+{
+    release_taken(g);
+    g->oldest = (g->oldest + 1) % QN_FLIGHTS;
+    g->n_in_flight--;
+}
+
+/* Large outputs have one readback: only one execution under way may have such. */
+static bool readback_is_busy(const qn_graph *g)
+{
+    const qn_flight *next = &g->flights[next_flight(g)];
+    for (uint32_t i = 0; next->bytes && i < g->n_in_flight; i++) {
+        const qn_flight *f = &g->flights[(g->oldest + i) % QN_FLIGHTS];
+        if (f->bytes && f->readback == next->readback) return true;
+    }
+    return false;
+}
+
+uint32_t qn_graph_in_flight(const qn_graph *g)
+{
+    return g->n_in_flight;
+}
+
+uint32_t qn_graph_room(const qn_graph *g)
+{
+    uint32_t most = g->profile ? 1 : g->max_in_flight; /* there is one set of timestamps */
+    return g->n_in_flight < most ? most - g->n_in_flight : 0;
 }
 
 qn_status qn_graph_prepare(qn_graph *g)
@@ -314,12 +401,14 @@ qn_status qn_graph_prepare(qn_graph *g)
 qn_status qn_graph_submit(qn_graph *g)
 {
     QN_TRY(check_runnable(g));
-    if (g->in_flight) return qn_fail(QN_ERR_STATE, "the last submit is still running: poll until it is done");
+    uint32_t most = g->profile ? 1 : g->max_in_flight; /* there is one set of timestamps */
+    if (g->n_in_flight >= most) return qn_fail(QN_ERR_STATE, "the last submit is still running: poll until it is done");
     QN_TRY(check_inputs_set(g));
-    if (g->readback) qn_readback_release(g->readback);
-    g->readback_data = NULL;
+    release_taken(g);
     g->counts = (qn_execute_counts){0};
     if (!is_prepared(g)) QN_TRY(encode(g));
+    if (readback_is_busy(g))
+        return qn_fail(QN_ERR_STATE, "outputs of a submit that is still running are in the way: poll until it is done");
     return send(g);
 }
 
@@ -340,14 +429,14 @@ static qn_status take_timings(qn_graph *g, bool *done)
     return qn_ok();
 }
 
-/* The outputs, or, where none is read back, the end of the work. */
-static qn_status take_outputs(qn_graph *g, bool *done)
+/* The oldest execution's outputs, or, where none is read back, the end of its work. */
+static qn_status poll_oldest(qn_graph *g, const void **data, bool *done)
 {
-    if (g->readback_bytes == 0) return qn_encoder_poll(g->encoder, done);
-    const void *data = NULL;
-    QN_TRY(qn_readback_poll(g->readback, &data));
-    g->readback_data = data;
-    *done = data != NULL;
+    const qn_flight *flight = &g->flights[g->oldest];
+    *data = NULL;
+    if (flight->bytes == 0) return qn_submission_poll(g->engine->gpu, flight->submission, done);
+    QN_TRY(qn_readback_poll(flight->readback, data));
+    *done = *data != NULL;
     return qn_ok();
 }
 
@@ -355,21 +444,28 @@ qn_status qn_graph_poll(qn_graph *g, bool *done)
 {
     *done = false;
     QN_TRY(check_runnable(g));
-    bool there = true;
-    qn_status s = qn_ok();
-    if (g->in_flight) s = take_outputs(g, &there);
-    if (s.code == QN_OK && there && g->in_flight && g->profile) s = take_timings(g, &there);
-    if (s.code != QN_OK || there) g->in_flight = false;
-    *done = s.code == QN_OK && there;
+    if (g->n_in_flight == 0) {
+        *done = true;
+        return qn_ok();
+    }
+    const void *data;
+    bool there = false;
+    qn_status s = poll_oldest(g, &data, &there);
+    if (s.code == QN_OK && there && g->profile) s = take_timings(g, &there);
+    if (s.code == QN_OK && !there) return s;
+    land(g);
+    if (s.code == QN_OK) g->readback_data = data;
+    *done = s.code == QN_OK;
     return s;
 }
 
 const void *qn_graph_output_data(qn_graph *g, qn_value output, qn_shape *live)
 {
     const qn_output *out = find_output(g, output);
-    if (!out || !g->readback_data || out->bytes == 0) return NULL;
-    if (live) *live = out->live;
-    return g->readback_data + out->offset;
+    const qn_output_part *part = out ? &out->parts[taken_flight(g)] : NULL;
+    if (!g->readback_data || !part || part->bytes == 0) return NULL;
+    if (live) *live = part->live;
+    return g->readback_data + part->offset;
 }
 
 qn_shape qn_graph_live_shape(const qn_graph *g, qn_value value)
@@ -397,12 +493,19 @@ qn_status qn_graph_write_state(qn_graph *g, qn_value state, const void *data)
 }
 
 #ifndef QN_NO_BLOCKING
+qn_status qn_graph_wait(qn_graph *g)
+{
+    QN_TRY(check_runnable(g));
+    if (g->n_in_flight == 0) return qn_ok();
+    return qn_submission_wait(g->engine->gpu, g->flights[g->oldest].submission);
+}
+
 qn_status qn_graph_execute(qn_graph *g)
 {
     QN_TRY(qn_graph_submit(g));
     bool done = false;
     while (!done) {
-        QN_TRY(qn_gpu_poll(g->engine->gpu, true));
+        QN_TRY(qn_graph_wait(g));
         QN_TRY(qn_graph_poll(g, &done));
     }
     return qn_ok();

@@ -24,6 +24,7 @@ typedef struct qn_place {
     qn_buffer *buffer;   /* of inputs and states: owned; of activations: the slot's */
     bool is_set;         /* inputs and integers: given at least once                */
     bool computed;       /* by a node                                               */
+    uint32_t when;       /* condition under which it is computed                    */
     int32_t *host;       /* inputs that integers are read from: a copy, owned       */
     uint64_t changed_at; /* stamp of the last change of live shape or number        */
 } qn_place;
@@ -43,6 +44,7 @@ typedef struct qn_node_state {
     uint32_t first_slot, n_slots; /* of the parameter arena           */
     uint32_t n_live;              /* dispatches of the last plan      */
     uint64_t planned_at;          /* stamp; 0: never                  */
+    uint32_t when;                /* condition under which it runs    */
     void *variants;               /* qn_variant[n_variants]           */
     size_t n_variants, variant_capacity;
     uint64_t scratch_bytes[QN_MAX_SCRATCH];
@@ -58,14 +60,35 @@ typedef struct qn_slot {
     double gpu_ns;
 } qn_slot;
 
+/* A condition: the integer is not 0, and the outer condition holds. */
+typedef struct qn_when {
+    qn_value integer;
+    uint32_t outer;
+} qn_when;
+
+enum {
+    QN_FLIGHTS = QN_MAX_IN_FLIGHT + 2, /* besides those under way: whose outputs are read, and what is encoded */
+    QN_SMALL_READBACK = 256,           /* bytes of outputs that every execution under way may read back        */
+};
+
+/* An output in the readback of one execution; bytes 0: not read back. */
+typedef struct qn_output_part {
+    uint64_t offset, bytes;
+    qn_shape live;
+} qn_output_part;
+
 typedef struct qn_output {
     qn_value value;
     bool wanted;
-    uint64_t offset, bytes; /* in the readback of the last submit; bytes 0: not read back */
-    qn_shape live;          /* at the last submit                                         */
-    uint64_t next_bytes;    /* the same of what is encoded                                */
-    qn_shape next_live;
+    qn_output_part parts[QN_FLIGHTS];
 } qn_output;
+
+/* An execution from its encoding until the next one's outputs are taken. */
+typedef struct qn_flight {
+    qn_submission submission;
+    qn_readback *readback;
+    uint64_t bytes; /* to read back */
+} qn_flight;
 
 struct qn_graph {
     qn_engine *engine; /* NULL: a dry graph, planned for a device that is not opened */
@@ -84,6 +107,9 @@ struct qn_graph {
     void *tables; /* qn_weight *[n_tables], owned (RoPE) */
     size_t n_tables, table_capacity;
     qn_plan plan; /* workspace: dispatches of one node */
+    void *whens;  /* qn_when[n_whens]; condition 0: always, i: entry i - 1 */
+    size_t n_whens, when_capacity;
+    uint32_t when; /* of nodes that are added now */
     /* memory */
     void *slot_buffers; /* qn_buffer *[n_pool] */
     uint32_t n_pool;
@@ -95,12 +121,14 @@ struct qn_graph {
     qn_slot *slots;
     uint64_t stamp;
     qn_encoder *encoder;
-    qn_readback *readback;
-    const uint8_t *readback_data; /* of the last finished submit */
-    uint64_t readback_bytes;      /* of the last submit          */
-    bool in_flight, has_timestamps;
-    bool prepared;                        /* the next execution is encoded, as of... */
-    uint64_t prepared_at, prepared_bytes; /* ... this stamp; bytes to read back */
+    qn_readback *readback;          /* for outputs of any size */
+    qn_readback *small[QN_FLIGHTS]; /* NULL where only one execution may be under way */
+    qn_flight flights[QN_FLIGHTS];  /* a ring: the one taken, those under way, the next */
+    uint32_t oldest, n_in_flight, max_in_flight;
+    const uint8_t *readback_data; /* of the one taken */
+    bool has_timestamps;
+    bool prepared;        /* the next execution is encoded... */
+    uint64_t prepared_at; /* ... as of this stamp             */
     qn_profile profile;
     double gpu_ns;
     uint32_t dirty_low, dirty_high; /* slots planned but not uploaded yet */
@@ -126,6 +154,16 @@ static inline qn_node_state *qn_graph_node(const qn_graph *g, size_t i)
 static inline qn_output *qn_graph_output_at(const qn_graph *g, size_t i)
 {
     return (qn_output *)g->outputs + i;
+}
+
+/* Executions under way; how many more may be submitted now. */
+uint32_t qn_graph_in_flight(const qn_graph *g);
+uint32_t qn_graph_room(const qn_graph *g);
+
+/* NULL for condition 0. */
+static inline const qn_when *qn_graph_when(const qn_graph *g, uint32_t when)
+{
+    return when ? (const qn_when *)g->whens + (when - 1) : NULL;
 }
 
 /* The value whose memory this one uses. */
@@ -174,6 +212,7 @@ qn_status qn_graph_place_values(qn_graph *g);
 /* compile.c: plans every node at the maximum shapes (before placing), then kernels and bindings (after). */
 qn_status qn_graph_plan_maximum(qn_graph *g, size_t node);
 qn_status qn_graph_compile(qn_graph *g);
-const qn_variant *qn_graph_find_variant(const qn_node_state *node, const qn_dispatch *d);
+/* The variant of a dispatch; `last` (may be NULL) is tried first. */
+const qn_variant *qn_graph_find_variant(const qn_node_state *node, const qn_dispatch *d, const qn_variant *last);
 
 #endif

@@ -96,13 +96,35 @@ static qn_value feed_forward(const pass *f, const qn_layer *l, qn_value x)
     return add_linear(f, x, hidden, l->down);
 }
 
+/* The next token from the last row of logits, put where the next execution reads it. */
+static void sample(qn_graph *g, qn_model_io *io, uint32_t vocab)
+{
+    if (vocab > QN_SAMPLE_MAX_VOCAB) return; /* the host samples */
+    qn_graph_begin_when(g, io->sample);
+    qn_graph_begin_when(g, io->penalized);
+    qn_append_tokens(g, io->tokens, io->history, io->pos);
+    qn_graph_end_when(g);
+    qn_sample_inputs in = {io->logits, io->history, io->n_history, io->settings, io->draw};
+    io->token = qn_sample(g, &in); /* [1] */
+    qn_graph_output(g, io->token, "token");
+    qn_feed_token(g, io->token, io->tokens);
+    qn_graph_end_when(g);
+}
+
 qn_model_io qn_llama_graph(qn_graph *g, const qn_model *model, const qn_model_sizes *sizes)
 {
     const qn_hparams *h = &model->hparams;
+    qn_graph_set_in_flight(g, sizes->in_flight);
     qn_model_io io = {
         .tokens = qn_graph_input(g, "tokens", QN_I32, qn_shape_1(sizes->chunk)), /* [S] */
         .pos = qn_graph_int(g, "pos", sizes->ctx - 1),
         .n_logits = qn_graph_int(g, "n_logits", sizes->max_logits),
+        .sample = qn_graph_int(g, "sample", 1),
+        .penalized = qn_graph_int(g, "penalized", 1),
+        .settings = qn_graph_input(g, "settings", QN_I32, qn_shape_1(QN_SAMPLE_WORDS)),
+        .history = qn_graph_state(g, "history", QN_I32, qn_shape_1(sizes->ctx)),
+        .n_history = qn_graph_int(g, "n_history", sizes->ctx),
+        .draw = qn_graph_int(g, "draw", INT32_MAX),
     };
     qn_rope_table_options rope = {.head_dim = h->head_dim,
                                   .n_positions = sizes->ctx,
@@ -114,8 +136,11 @@ qn_model_io qn_llama_graph(qn_graph *g, const qn_model *model, const qn_model_si
         x = attention(&f, &model->layers[i], i, x);
         x = feed_forward(&f, &model->layers[i], x);
     }
+    qn_graph_begin_when(g, io.n_logits);
     x = qn_last_rows(g, x, io.n_logits, sizes->max_logits);                   /* [n_logits, E] */
     io.logits = norm_linear(&f, x, model->output_norm, model->output, false); /* [n_logits, V] */
     qn_graph_output(g, io.logits, "logits");
+    sample(g, &io, h->n_vocab);
+    qn_graph_end_when(g);
     return io;
 }

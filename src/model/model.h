@@ -64,13 +64,22 @@ typedef struct qn_model_io {
     qn_value tokens;   /* i32 [S]                            */
     qn_value pos;      /* integer: position of the first     */
     qn_value n_logits; /* integer: rows of logits, the last  */
-    qn_value logits;   /* f32 [n_logits, V]                  */
+    qn_value logits;   /* f32 [n_logits, V]; without where n_logits is 0 */
+    /* Sampling: takes part where `sample` is 1 (n_logits must be 1), and leaves its token in tokens[0]. */
+    qn_value sample;    /* integer                                      */
+    qn_value penalized; /* integer: keep the tokens in the history      */
+    qn_value settings;  /* i32 [QN_SAMPLE_WORDS], of the sampler        */
+    qn_value history;   /* i32 [C], a state: the tokens by position     */
+    qn_value n_history; /* integer: how many of them there are          */
+    qn_value draw;      /* integer: number of the random choice         */
+    qn_value token;     /* i32 [1]; 0 where the vocabulary is too large */
 } qn_model_io;
 
 typedef struct qn_model_sizes {
     uint32_t ctx;        /* C: positions of the KV cache      */
     uint32_t chunk;      /* most tokens of an execution       */
     uint32_t max_logits; /* most rows of logits               */
+    uint32_t in_flight;  /* most executions under way         */
 } qn_model_sizes;
 
 /* The forward pass of the llama architecture. Failures are kept in the graph. */

@@ -13,30 +13,27 @@
 #include <inttypes.h>
 
 /* SLICE and BINS are the same in all rows: the kernels of a pick share what they leave in scratch. The most tokens keep
- * a lane of the last kernel below the 65,535 iterations that a software device allows, also where all logits are equal.
- */
-enum { SLICE = 1024, BINS = 1024, HEAD = 16, MAX_ID_BITS = 19, WORK = 0, WORDS = 1 };
+ * a lane of the last kernel below the 65,535 iterations that a software device allows, also where all logits are equal
+ * and so on its list: a lane goes through that up to 15 times. */
+enum { SLICE = 1024, BINS = 1024, HEAD = 16, NARROW_TOKENS = 1 << 18, WORK = 0, WORDS = 1 };
 
 #define SAMPLE_ROW(stage, variant, bindings, wg, fan)                                                                  \
     .name = "sample." stage variant, .source = "sample_" stage, .with = {"sample"}, .entry = stage,                    \
-    .access = bindings, .workgroup = {wg, 1, 1},                                                                       \
-    .consts = {{"SLICE", SLICE}, {"BINS", BINS}, {"HEAD", HEAD}, {"FAN", fan}}
-#define WORK_ROW(stage, variant, bindings, wg, fan)                                                                    \
-    .name = "sample." stage variant, .source = "sample_" stage, .with = {"sample", "sample_work"}, .entry = stage,     \
-    .access = bindings, .workgroup = {wg, 1, 1},                                                                       \
+    .access = "ww" bindings, .workgroup = {wg, 1, 1},                                                                  \
     .consts = {{"SLICE", SLICE}, {"BINS", BINS}, {"HEAD", HEAD}, {"FAN", fan}}
 
 typedef enum stage { SCAN = 0, BEST = 2, COUNT = 3, SIFT = 5, DRAW = 7 } stage; /* the first of its rows */
 
 static const qn_kernel_row rows[] = {
-    [SCAN] = {SAMPLE_ROW("scan", "", "rrww", 256, 16), .preferred = QN_ROW_GPU},
-    {SAMPLE_ROW("scan", "_narrow", "rrww", 16, 4), .preferred = QN_ROW_SOFTWARE},
-    [BEST] = {WORK_ROW("best", "", "ww", 256, 16)},
-    [COUNT] = {WORK_ROW("count", "", "ww", 256, 16), .preferred = QN_ROW_GPU},
-    {WORK_ROW("count", "_narrow", "ww", 16, 4), .preferred = QN_ROW_SOFTWARE},
-    [SIFT] = {WORK_ROW("sift", "", "ww", 256, 16), .preferred = QN_ROW_GPU},
-    {WORK_ROW("sift", "_narrow", "ww", 16, 4), .preferred = QN_ROW_SOFTWARE},
-    [DRAW] = {WORK_ROW("draw", "", "www", 256, 16)},
+    [SCAN] = {SAMPLE_ROW("scan", "", "rr", 256, 16), .preferred = QN_ROW_GPU},
+    {SAMPLE_ROW("scan", "_narrow", "rr", 16, 4), .preferred = QN_ROW_SOFTWARE},
+    [BEST] = {SAMPLE_ROW("best", "", "w", 256, 16)},
+    [COUNT] = {SAMPLE_ROW("count", "", "", 256, 16), .preferred = QN_ROW_GPU},
+    {SAMPLE_ROW("count", "_narrow", "", 16, 4), .preferred = QN_ROW_SOFTWARE},
+    [SIFT] = {SAMPLE_ROW("sift", "", "", 256, 16), .preferred = QN_ROW_GPU},
+    {SAMPLE_ROW("sift", "_narrow", "", 16, 4), .preferred = QN_ROW_SOFTWARE},
+    [DRAW] = {SAMPLE_ROW("draw", "", "w", 256, 16), .preferred = QN_ROW_GPU},
+    {SAMPLE_ROW("draw", "_narrow", "w", 64, 8), .preferred = QN_ROW_SOFTWARE},
 };
 const qn_kernel_table qn_sample_kernels = {rows, sizeof rows / sizeof rows[0]};
 
@@ -66,8 +63,9 @@ static qn_status check_logits(const qn_plan *p, pick *k)
     k->rows = x->live.dim[0];
     k->n = x->live.dim[1];
     k->slices = qn_div_up(k->n, SLICE);
-    if (k->n > 1u << MAX_ID_BITS)
-        return qn_plan_fail(p, QN_ERR_LIMIT, "a vocabulary of %u tokens is over %u", k->n, 1u << MAX_ID_BITS);
+    if (k->n > (uint32_t)QN_SAMPLE_MAX_VOCAB)
+        return qn_plan_fail(p, QN_ERR_LIMIT, "a vocabulary of %u tokens is over %u", k->n,
+                            (uint32_t)QN_SAMPLE_MAX_VOCAB);
     return qn_plan_window(p, (uint64_t)k->n * sizeof(float), x->max.dim[0], &k->window);
 }
 
@@ -126,10 +124,11 @@ static void put_params(qn_dispatch *d, const pick *k)
     qn_param_u32(d, id_bits);
 }
 
-/* A stage's dispatch without its bindings; NULL with *status set. */
+/* A stage's dispatch, with the bindings that all have; NULL with *status set. */
 static qn_dispatch *begin(qn_plan *p, const pick *k, stage s, qn_status *status)
 {
-    uint64_t mask = s == BEST || s == DRAW ? 1u << s : 3u << s;
+    bool one = s == BEST || (s == DRAW && k->n > NARROW_TOKENS); /* the wide row only */
+    uint64_t mask = (one ? 1u : 3u) << s;
     const qn_kernel_row *row = qn_plan_pick(p, &qn_sample_kernels, mask, k->n);
     if (!row) {
         *status = qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel runs on this device");
@@ -138,6 +137,8 @@ static qn_dispatch *begin(qn_plan *p, const pick *k, stage s, qn_status *status)
     qn_dispatch *d = qn_plan_dispatch(p, row, status);
     if (!d) return NULL;
     put_params(d, k);
+    qn_bind_scratch(d, WORK);
+    qn_bind_scratch(d, WORDS);
     *status = qn_grid_1d(p, d, s == BEST || s == DRAW ? 1 : k->slices);
     return d;
 }
@@ -153,8 +154,6 @@ static qn_status plan_scan(qn_plan *p, const pick *k, uint32_t row0)
         qn_bind_value(d, p->node->inputs[HISTORY]);
     else
         qn_bind_dummy(d);
-    qn_bind_scratch(d, WORK);
-    qn_bind_scratch(d, WORDS);
     return s;
 }
 
@@ -163,8 +162,6 @@ static qn_status plan_stage(qn_plan *p, const pick *k, stage of)
     qn_status s;
     qn_dispatch *d = begin(p, k, of, &s);
     if (!d) return s;
-    qn_bind_scratch(d, WORK);
-    if (of != BEST) qn_bind_scratch(d, WORDS);
     if (of == BEST || of == DRAW) qn_bind_value(d, p->node->outputs[0]);
     return s;
 }

@@ -21,6 +21,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read_write> work: array<atomic<u32>>;
+@group(0) @binding(2) var<storage, read_write> words: array<u32>; // a key for each token; then the list: key, id
 
 // The scratch `work`: HEAD words, the bins (count, low, high: BINS of each), then for each slice its best token (key, id)
 // and its least key, then the slices' sums (low, high).
@@ -32,8 +34,15 @@ const BIN_SCALE: u32 = 4u; // bits of a float
 const K_BIN: u32 = 5u;     // where top-k ends, and the sum before it (three words)
 const LOW_BIN: u32 = 9u;   // the first where top-p may end, and the sum before it
 const HIGH_BIN: u32 = 13u; // the last where it may end
+const FILTERS: u32 = 14u;  // TOP_K, TOP_P: which are on
 const NO_BIN: u32 = 0xffffffffu;
 
+// The kernels that need them read these bits from `work`. One software device compiles a kernel anew for every dispatch
+// where large parts of it hang on a parameter alone.
+const TOP_K: u32 = 1u;
+const TOP_P: u32 = 2u;
+
+const MAX_SLICES: u32 = 524288u / SLICE;
 const BEST: u32 = HEAD + 3u * BINS;
 
 fn sums_at() -> u32 {
@@ -158,6 +167,11 @@ fn best_of(own: Triple, lane: u32) -> Triple {
     return all;
 }
 
+fn part_if(s: Triple, wanted: bool) -> Triple {
+    let mask = select(0u, 0xffffffffu, wanted);
+    return Triple(s.a & mask, s.b & mask, s.c & mask);
+}
+
 // The sum of the lanes before this one. heads[i] is then the sum of lanes i * FAN to i * FAN + FAN - 1.
 fn sum_before(own: Triple, lane: u32) -> Triple {
     workgroupBarrier();
@@ -172,11 +186,10 @@ fn sum_before(own: Triple, lane: u32) -> Triple {
     }
     workgroupBarrier();
     var before = NOTHING;
-    for (var i = 0u; i < lane / FAN; i++) {
-        before = add(before, heads[i]);
-    }
-    for (var i = lane / FAN * FAN; i < lane; i++) {
-        before = add(before, parts[i]);
+    let first = lane / FAN * FAN;
+    for (var i = 0u; i < FAN; i++) { // of fixed lengths: compilers unroll them
+        before = add(before, part_if(heads[i], i * FAN < first));
+        before = add(before, part_if(parts[first + i], first + i < lane));
     }
     return before;
 }
@@ -188,4 +201,27 @@ fn sum_of_heads() -> Triple {
         all = add(all, heads[i]);
     }
     return all;
+}
+
+// ---- slices and bins --------------------------------------------------------------------------
+
+fn best_slice(lane: u32) -> Triple {
+    var own = NO_TOKEN;
+    for (var i = lane; i < p.slices; i += WG_X) {
+        let at = BEST + 3u * i;
+        own = better(own, Triple(atomicLoad(&work[at]), atomicLoad(&work[at + 1u]), atomicLoad(&work[at + 2u])));
+    }
+    return best_of(own, lane);
+}
+
+// Bins divide gaps up to the largest, or to 32, evenly, by a power of two, so that a token's bin is the same everywhere;
+// larger gaps lie in the last one.
+fn bin_scale(best: Triple) -> f32 {
+    let range = clamp(value_of(best.a) - value_of(best.c), 1e-6, 31.0);
+    let exponent = bitcast<u32>(range) >> 23u; // range < 2^(exponent - 126)
+    return bitcast<f32>((253u - exponent) << 23u) * f32(BINS);
+}
+
+fn bin_of(gap: f32, scale: f32) -> u32 {
+    return min(u32(min(gap, 64.0) * scale), BINS - 1u);
 }

@@ -1,6 +1,5 @@
 // sample_best.wgsl - the best token of all slices: a greedy pick.
-@group(0) @binding(1) var<storage, read_write> work: array<atomic<u32>>;
-@group(0) @binding(2) var<storage, read_write> token: array<u32>;
+@group(0) @binding(3) var<storage, read_write> token: array<u32>;
 
 @compute @workgroup_size(WG_X)
 fn best(@builtin(local_invocation_index) lane: u32) {

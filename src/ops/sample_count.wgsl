@@ -1,7 +1,4 @@
 // sample_count.wgsl - how many tokens, and how much weight at temperature 1, lie in each bin of gaps.
-@group(0) @binding(1) var<storage, read_write> work: array<atomic<u32>>;
-@group(0) @binding(2) var<storage, read_write> words: array<u32>;
-
 var<workgroup> bins: array<atomic<u32>, 3u * BINS>;
 
 @compute @workgroup_size(WG_X)

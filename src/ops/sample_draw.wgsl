@@ -1,7 +1,5 @@
 // sample_draw.wgsl - finds where exactly top-k and top-p end among the listed tokens, and draws the token. One
 // workgroup.
-@group(0) @binding(1) var<storage, read_write> work: array<atomic<u32>>;
-@group(0) @binding(2) var<storage, read_write> words: array<u32>;
 @group(0) @binding(3) var<storage, read_write> token: array<u32>;
 
 // A token's place in the order as a number of 32 + id_bits bits: the smallest is first.
@@ -45,36 +43,42 @@ struct Wanted {
 }
 
 const DIGITS: u32 = 256u;
+const PER_LANE: u32 = DIGITS / WG_X;
 var<workgroup> digits: array<atomic<u32>, 4u * DIGITS>; // a sum's words, and one of the tokens on the list
 var<workgroup> search: Search;
 var<workgroup> going: u32;
-var<workgroup> listed: u32;
-var<workgroup> most: f32;
-var<workgroup> scale: f32;
+var<workgroup> head: array<u32, HEAD>; // of `work`
 
 fn head_sum(at: u32) -> Triple {
-    return Triple(atomicLoad(&work[at]), atomicLoad(&work[at + 1u]), atomicLoad(&work[at + 2u]));
+    return Triple(head[at], head[at + 1u], head[at + 2u]);
 }
 
 fn gap_of(key: u32) -> f32 {
-    return most - value_of(key);
+    return value_of(head[MOST]) - value_of(key);
 }
 
 fn listed_place(i: u32) -> vec2<u32> {
     return place_of(words[p.n + 2u * i], words[p.n + 2u * i + 1u]);
 }
 
-// Sums the wanted tokens by the next eight bits of their places.
+// How far a place is shifted for the next digit: of eight bits, or of those that are left.
+fn next_shift(s: Search) -> u32 {
+    return max(s.shift, 8u) - 8u;
+}
+
+// Sums the wanted tokens by the next digit of their places.
 fn sum_digits(w: Wanted, s: Search, lane: u32) {
+    let shift = next_shift(s);
+    let count = 1u << (s.shift - shift);
     for (var i = lane; i < 3u * DIGITS; i += WG_X) {
         atomicStore(&digits[i], 0u);
     }
     workgroupBarrier();
-    for (var i = lane; i < listed; i += WG_X) {
+    for (var i = lane; i < head[LISTED]; i += WG_X) {
         let gap = gap_of(words[p.n + 2u * i]);
-        let bin = bin_of(gap, scale);
-        let d = shifted_right(minus(listed_place(i), s.base), s.shift - 8u);
-        if (bin >= w.low && bin <= w.high && d.y == 0u && d.x < DIGITS) {
+        let bin = bin_of(gap, bitcast<f32>(head[BIN_SCALE]));
+        let d = shifted_right(minus(listed_place(i), s.base), shift);
+        if (bin >= w.low && bin <= w.high && d.y == 0u && d.x < count) {
             let weight = unit_weight(gap);
             atomicAdd(&digits[d.x], 1u);
             atomicStore(&digits[3u * DIGITS + d.x], i);
@@ -86,14 +90,35 @@ fn sum_digits(w: Wanted, s: Search, lane: u32) {
     workgroupBarrier();
 }
 
+fn digit_sum(d: u32) -> Triple {
+    return Triple(atomicLoad(&digits[d]), atomicLoad(&digits[DIGITS + d]), atomicLoad(&digits[2u * DIGITS + d]));
+}
+
+// Goes on with the digit at which the sum is enough: one of the lane's, from `first` on.
+fn take_digit(w: Wanted, s: Search, before_lane: Triple, first: u32) {
+    var before = before_lane;
+    for (var d = first; d < first + PER_LANE; d++) {
+        let own = digit_sum(d);
+        let upto = add(before, own);
+        if (reaches(upto, w.by_weight, w.need)) {
+            let shift = next_shift(s);
+            let last = listed_place(atomicLoad(&digits[3u * DIGITS + d]));
+            search = Search(shift, add64(s.base, shifted_left(d, shift)), before, last, upto);
+            going = u32(shift != 0u && own.a != 1u);
+            break;
+        }
+        before = upto;
+    }
+}
+
 // The place at which the wanted tokens, after a sum of `before`, are enough.
 fn find_end(w: Wanted, before: Triple, lane: u32) -> Search {
     workgroupBarrier(); // an earlier search has been read
     if (lane == 0u) {
-        let first = place_of(atomicLoad(&work[TOP]), 0u);
-        let spread = minus(place_of(~atomicLoad(&work[BOTTOM]), (1u << p.id_bits) - 1u), first);
+        let first = place_of(head[TOP], 0u);
+        let spread = minus(place_of(~head[BOTTOM], (1u << p.id_bits) - 1u), first);
         let bits = select(64u - countLeadingZeros(spread.y), 32u - countLeadingZeros(spread.x), spread.y == 0u);
-        search = Search((bits + 7u) / 8u * 8u, first, before, vec2<u32>(0xffffffffu), before);
+        search = Search(bits, first, before, vec2<u32>(0xffffffffu), before);
         going = 1u;
     }
     for (var turn = 0u; turn < 8u; turn++) {
@@ -102,15 +127,13 @@ fn find_end(w: Wanted, before: Triple, lane: u32) -> Search {
         }
         let s = search;
         sum_digits(w, s, lane);
-        let own = Triple(atomicLoad(&digits[lane]), atomicLoad(&digits[DIGITS + lane]),
-                         atomicLoad(&digits[2u * DIGITS + lane]));
-        let start = add(s.before, sum_before(own, lane));
-        let upto = add(start, own);
-        if (!reaches(start, w.by_weight, w.need) && reaches(upto, w.by_weight, w.need)) {
-            let shift = s.shift - 8u;
-            let last = listed_place(atomicLoad(&digits[3u * DIGITS + lane]));
-            search = Search(shift, add64(s.base, shifted_left(lane, shift)), start, last, upto);
-            going = u32(shift != 0u && own.a != 1u);
+        var own = NOTHING;
+        for (var i = 0u; i < PER_LANE; i++) {
+            own = add(own, digit_sum(lane * PER_LANE + i));
+        }
+        let before_lane = add(s.before, sum_before(own, lane));
+        if (!reaches(before_lane, w.by_weight, w.need) && reaches(add(before_lane, own), w.by_weight, w.need)) {
+            take_digit(w, s, before_lane, lane * PER_LANE);
         }
     }
     workgroupBarrier();
@@ -118,22 +141,21 @@ fn find_end(w: Wanted, before: Triple, lane: u32) -> Search {
 }
 
 // The place of the last token that top-k and top-p keep.
-fn find_last(lane: u32) -> vec2<u32> {
-    let k_bin = atomicLoad(&work[K_BIN]);
+fn find_last(filters: u32, lane: u32) -> vec2<u32> {
     let before_k = head_sum(K_BIN + 1u);
     var last = vec2<u32>(0xffffffffu);
     var kept = before_k; // without top-k: all
-    if (p.top_k < p.n) {
-        let s = find_end(Wanted(k_bin, k_bin, false, vec2<u32>(p.top_k, 0u)), before_k, lane);
+    if ((filters & TOP_K) != 0u) {
+        let s = find_end(Wanted(head[K_BIN], head[K_BIN], false, vec2<u32>(p.top_k, 0u)), before_k, lane);
         last = s.last;
         kept = s.upto;
     }
-    if (p.top_p != 0u) {
+    if ((filters & TOP_P) != 0u) {
         var need = part_of(weights_of(kept), p.top_p);
         if (need.x == 0u && need.y == 0u) {
             need.x = 1u;
         }
-        let wanted = Wanted(atomicLoad(&work[LOW_BIN]), atomicLoad(&work[HIGH_BIN]), true, need);
+        let wanted = Wanted(head[LOW_BIN], head[HIGH_BIN], true, need);
         last = find_end(wanted, head_sum(LOW_BIN + 1u), lane).last;
     }
     return last;
@@ -141,7 +163,7 @@ fn find_last(lane: u32) -> vec2<u32> {
 
 // Adds the kept ones of the list to their slices.
 fn add_listed(last: vec2<u32>, lane: u32) {
-    for (var i = lane; i < listed; i += WG_X) {
+    for (var i = lane; i < head[LISTED]; i += WG_X) {
         let key = words[p.n + 2u * i];
         let id = words[p.n + 2u * i + 1u];
         if (!less(last, place_of(key, id))) {
@@ -182,7 +204,7 @@ fn token_sum(id: u32, last: vec2<u32>) -> Triple {
 }
 
 fn draw_slice(lane: u32) -> vec2<u32> {
-    let per_lane = (p.slices + WG_X - 1u) / WG_X;
+    const per_lane = MAX_SLICES / WG_X;
     var own = NOTHING;
     for (var i = 0u; i < per_lane; i++) {
         own = add(own, slice_sum(lane * per_lane + i));
@@ -225,15 +247,13 @@ fn draw_token(need: vec2<u32>, last: vec2<u32>, lane: u32) {
 
 @compute @workgroup_size(WG_X)
 fn draw(@builtin(local_invocation_index) lane: u32) {
-    if (lane == 0u) {
-        listed = atomicLoad(&work[LISTED]);
-        most = value_of(atomicLoad(&work[MOST]));
-        scale = bitcast<f32>(atomicLoad(&work[BIN_SCALE]));
+    if (lane < HEAD) {
+        head[lane] = atomicLoad(&work[lane]);
     }
-    workgroupBarrier();
+    let filters = workgroupUniformLoad(&head)[FILTERS];
     var last = vec2<u32>(0xffffffffu);
-    if (p.top_k < p.n || p.top_p != 0u) {
-        last = find_last(lane);
+    if (filters != 0u) {
+        last = find_last(filters, lane);
         add_listed(last, lane);
         workgroupBarrier();
     }

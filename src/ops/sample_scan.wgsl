@@ -1,8 +1,6 @@
 // sample_scan.wgsl - logits to keys, with the repetition penalty, and the best token of each slice.
-@group(0) @binding(1) var<storage, read> logits: array<u32>;
-@group(0) @binding(2) var<storage, read> history: array<i32>;
-@group(0) @binding(3) var<storage, read_write> work: array<atomic<u32>>;
-@group(0) @binding(4) var<storage, read_write> words: array<u32>; // the keys, then the list
+@group(0) @binding(3) var<storage, read> logits: array<u32>;
+@group(0) @binding(4) var<storage, read> history: array<i32>;
 
 var<workgroup> seen: array<atomic<u32>, SLICE / 32u>; // a bit for each token of the slice that is in the window
 
@@ -23,6 +21,10 @@ fn see_window(base: u32, lane: u32) {
 fn penalized(key: u32) -> u32 {
     let value = value_of(key);
     return key_of(bitcast<u32>(value * select(p.below, p.above, value > 0.0)));
+}
+
+fn filters() -> u32 {
+    return select(0u, TOP_K, p.top_k < p.n) | select(0u, TOP_P, p.top_p != 0u);
 }
 
 @compute @workgroup_size(WG_X)
@@ -54,7 +56,7 @@ fn scan(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     if (p.greedy == 0u) {
         for (var i = group.x * WG_X + lane; i < BEST; i += p.slices * WG_X) {
-            atomicStore(&work[i], 0u);
+            atomicStore(&work[i], select(0u, filters(), i == FILTERS));
         }
     }
 }

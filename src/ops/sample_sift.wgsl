@@ -1,8 +1,5 @@
 // sample_sift.wgsl - finds the bins in which top-k and top-p end. Tokens before them are kept, and each slice's final
 // weights summed; tokens within them go on a list; tokens behind them are out.
-@group(0) @binding(1) var<storage, read_write> work: array<atomic<u32>>;
-@group(0) @binding(2) var<storage, read_write> words: array<u32>;
-
 const PER_LANE: u32 = BINS / WG_X;
 
 // A bin, and the sums before and up to its end.
@@ -14,6 +11,7 @@ struct Found {
 
 var<workgroup> bins: array<u32, 3u * BINS>;
 var<workgroup> found: Found;
+var<workgroup> filters_on: u32;
 
 fn bin_sum(bin: u32) -> Triple {
     return Triple(bins[bin], bins[BINS + bin], bins[2u * BINS + bin]);
@@ -47,7 +45,7 @@ fn at_least_one(need: vec2<u32>) -> vec2<u32> {
     return select(need, vec2<u32>(1u, 0u), need.x == 0u && need.y == 0u);
 }
 
-fn find_ends(lane: u32) -> Ends {
+fn find_ends(filters: u32, lane: u32) -> Ends {
     for (var i = lane; i < 3u * BINS; i += WG_X) {
         bins[i] = atomicLoad(&work[HEAD + i]);
     }
@@ -60,12 +58,12 @@ fn find_ends(lane: u32) -> Ends {
     let all = sum_of_heads();
     var e: Ends;
     e.k = Found(NO_BIN, all, all);
-    if (p.top_k < p.n) {
+    if ((filters & TOP_K) != 0u) {
         e.k = find(before, own, lane, false, vec2<u32>(p.top_k, 0u));
     }
     e.low = e.k;
     e.high = e.k;
-    if (p.top_p != 0u) {
+    if ((filters & TOP_P) != 0u) {
         e.low = find(before, own, lane, true, at_least_one(part_of(weights_of(e.k.before), p.top_p)));
         e.high = find(before, own, lane, true, at_least_one(part_of(weights_of(e.k.upto), p.top_p)));
     }
@@ -98,12 +96,16 @@ fn put_listed(key: u32, id: u32) {
 
 @compute @workgroup_size(WG_X)
 fn sift(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    if (lane == 0u) {
+        filters_on = atomicLoad(&work[FILTERS]);
+    }
     let best = best_slice(lane);
+    let filters = workgroupUniformLoad(&filters_on);
     let top = value_of(best.a);
     let scale = bin_scale(best);
     var e = Ends(Found(NO_BIN, NOTHING, NOTHING), Found(NO_BIN, NOTHING, NOTHING), Found(NO_BIN, NOTHING, NOTHING));
-    if (p.top_k < p.n || p.top_p != 0u) {
-        e = find_ends(lane);
+    if (filters != 0u) {
+        e = find_ends(filters, lane);
     }
     if (group.x == 0u && lane == 0u) {
         put_head(best, scale, e);

@@ -154,8 +154,9 @@ static qn_status plan_session(const qn_model *model, const qn_device_info *devic
         *plan = (qn_memory_plan){.ctx = sizes->ctx,
                                  .chunk = sizes->chunk,
                                  .weights = model->info.weight_gpu_bytes,
-                                 .kv = table.states,
-                                 .working = table.activations + table.scratch + table.io + rope + QN_DUMMY_BYTES};
+                                 .kv = sizes->ctx * model->info.kv_bytes_per_token};
+        plan->working = table.activations + table.scratch + table.io + rope + QN_DUMMY_BYTES;
+        plan->working += table.states - plan->kv; /* the tokens' history */
         plan->total = plan->weights + plan->kv + plan->working;
     }
     qn_graph_close(g);

@@ -1,4 +1,4 @@
-/* session.c - a conversation's tokens, their keys and values on the GPU, and the steps that compute them. */
+/* session.c - a conversation's tokens and their keys and values on the GPU. What computes them: steps.c. */
 #include "run/session.h"
 
 #include <inttypes.h>
@@ -7,7 +7,10 @@
 enum {
     DEFAULT_CTX = 4096,
     SMALLEST_CTX = 256,
-    CHUNK_GPU = 512,
+    CHUNK_DISCRETE = 2048,
+    CHUNK_GPU = 512,   /* of GPUs that share the host's memory */
+    IN_FLIGHT_GPU = 3, /* one runs, one waits behind it, one is being encoded */
+    IN_FLIGHT_SOFTWARE = 2,
     CHUNK_SOFTWARE = 64, /* a chunk is also the longest time between two progress reports */
     MAX_LOGITS_BYTES = 32 << 20,
     MAX_ROPE_BYTES = 1 << 30, /* the host fills the table */
@@ -16,22 +19,6 @@ enum {
 /* Attention scores of a layer, q . k in f32: they are computed in rounds of at most 128 MiB, and more than 1,024 rounds
  * would take more dispatches than anybody waits for. */
 static const uint64_t max_score_bytes = UINT64_C(1) << 37;
-
-struct qn_session {
-    const qn_allocator *allocator;
-    qn_model *model;
-    qn_graph *graph;
-    qn_model_io io;
-    qn_model_sizes sizes;
-    qn_precision precision;
-    int32_t *tokens;  /* [ctx] the session's content                             */
-    size_t n_tokens;  /* its length                                              */
-    size_t n_done;    /* tokens whose keys and values are in the cache           */
-    size_t in_flight; /* tokens of the submitted chunk; 0: none                  */
-    qn_logits_mode mode;
-    bool has_logits; /* of the newest step: rows first_row .. first_row + n_rows - 1 */
-    size_t n_rows, first_row;
-};
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
 
@@ -54,6 +41,12 @@ static uint64_t most_scored(const qn_hparams *h, uint32_t ctx)
     return max_score_bytes / ((uint64_t)h->n_heads * ctx * sizeof(float));
 }
 
+static uint32_t default_chunk(const qn_device_info *device)
+{
+    if (device->type == QN_ADAPTER_SOFTWARE) return CHUNK_SOFTWARE;
+    return device->type == QN_ADAPTER_DISCRETE ? CHUNK_DISCRETE : CHUNK_GPU;
+}
+
 qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, const qn_session_options *options,
                            qn_model_sizes *sizes)
 {
@@ -64,7 +57,7 @@ qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, 
     if (ctx > h->n_ctx_train)
         return qn_fail(QN_ERR_ARGUMENT, "a context of %u is longer than the %u that the model was made for", ctx,
                        h->n_ctx_train);
-    uint32_t chunk = o->chunk ? o->chunk : device->type == QN_ADAPTER_SOFTWARE ? CHUNK_SOFTWARE : CHUNK_GPU;
+    uint32_t chunk = o->chunk ? o->chunk : default_chunk(device);
     uint64_t most = device->max_buffer_bytes / (widest_row(h) * sizeof(float)); /* rows of any activation */
     uint64_t whole = device->max_binding_bytes / (qkv_row(h) * sizeof(float));
     if (whole < most) most = whole;
@@ -73,7 +66,12 @@ qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, 
     if (chunk > ctx) chunk = ctx;
     uint64_t rows = (uint64_t)MAX_LOGITS_BYTES / ((uint64_t)h->n_vocab * sizeof(float));
     if (rows < 1) rows = 1;
-    *sizes = (qn_model_sizes){ctx, chunk, rows < chunk ? (uint32_t)rows : chunk};
+    *sizes = (qn_model_sizes){
+        .ctx = ctx,
+        .chunk = chunk,
+        .max_logits = rows < chunk ? (uint32_t)rows : chunk,
+        .in_flight = device->type == QN_ADAPTER_SOFTWARE ? IN_FLIGHT_SOFTWARE : IN_FLIGHT_GPU,
+    };
     return qn_ok();
 }
 
@@ -125,6 +123,16 @@ static qn_status build_graph(qn_session *s)
     return qn_graph_build(s->graph);
 }
 
+/* What a graph wants to know before it runs, also where only a generation uses it. */
+static qn_status prepare_graph(qn_session *s)
+{
+    static const int32_t no_settings[QN_SAMPLE_WORDS];
+    const qn_value integers[] = {s->io.sample, s->io.penalized, s->io.n_history, s->io.draw};
+    for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++)
+        QN_TRY(qn_graph_set_int(s->graph, integers[i], 0));
+    return qn_graph_set_input(s->graph, s->io.settings, qn_shape_1(QN_SAMPLE_WORDS), no_settings);
+}
+
 static qn_status open_session(qn_session *s, const qn_session_options *options)
 {
     QN_TRY(qn_session_sizes(s->model, qn_engine_device(s->model->engine), options, &s->sizes));
@@ -142,7 +150,7 @@ static qn_status open_session(qn_session *s, const qn_session_options *options)
     void *p;
     QN_TRY(qn_alloc(s->allocator, s->sizes.ctx, sizeof(int32_t), "session tokens", &p));
     s->tokens = p;
-    return qn_ok();
+    return prepare_graph(s);
 }
 
 qn_status qn_session_open(qn_model *model, const qn_session_options *options, qn_session **session)
@@ -204,7 +212,7 @@ qn_status qn_session_set_tokens(qn_session *session, const int32_t *tokens, size
                                 size_t *n_reused)
 {
     qn_session *s = session;
-    if (s->in_flight) return qn_fail(QN_ERR_STATE, "a step is under way: step until it is done");
+    if (qn_session_is_busy(s)) return qn_fail(QN_ERR_STATE, "a step is under way: step until it is done");
     if (n_tokens > s->sizes.ctx)
         return qn_fail(QN_ERR_CONTEXT, "%zu tokens do not fit the context of %u", n_tokens, s->sizes.ctx);
     for (size_t i = 0; i < n_tokens; i++) QN_TRY(check_token(s, tokens[i], i));
@@ -212,8 +220,9 @@ qn_status qn_session_set_tokens(qn_session *session, const int32_t *tokens, size
     while (kept < s->n_done && kept < n_tokens && s->tokens[kept] == tokens[kept]) kept++;
     if (kept == n_tokens && kept > 0) kept--; /* its logits are wanted */
     if (n_tokens > kept) memmove(s->tokens + kept, tokens + kept, (n_tokens - kept) * sizeof tokens[0]);
+    qn_session_abandon(s); /* a chunk that was sent ahead */
     s->n_tokens = n_tokens;
-    s->n_done = kept;
+    s->n_done = s->n_sent = kept;
     s->mode = mode;
     s->has_logits = false;
     if (n_reused) *n_reused = kept;
@@ -223,92 +232,10 @@ qn_status qn_session_set_tokens(qn_session *session, const int32_t *tokens, size
 qn_status qn_session_append(qn_session *session, int32_t token)
 {
     qn_session *s = session;
-    if (s->in_flight) return qn_fail(QN_ERR_STATE, "a step is under way: step until it is done");
+    if (qn_session_is_busy(s)) return qn_fail(QN_ERR_STATE, "a step is under way: step until it is done");
     QN_TRY(check_token(s, token, s->n_tokens));
     if (s->n_tokens >= s->sizes.ctx)
         return qn_fail(QN_ERR_CONTEXT, "the context of %u positions is full", s->sizes.ctx);
     s->tokens[s->n_tokens++] = token;
     return qn_ok();
 }
-
-/* ---- steps ----------------------------------------------------------------------------------- */
-
-/* Encodes the step of the next token while the GPU works on this chunk: all of it is known but the token. A failure
- * comes back when the step is made. */
-static void prepare_next(qn_session *s, size_t n)
-{
-    size_t pos = s->n_done + n;
-    if (s->mode == QN_LOGITS_ALL || pos < s->n_tokens || pos >= s->sizes.ctx) return;
-    /* After a single token the input has its shape already, and only that counts yet. */
-    bool shaped =
-        n == 1 || qn_graph_set_input(s->graph, s->io.tokens, qn_shape_1(1), s->tokens + pos - 1).code == QN_OK;
-    bool set = shaped && qn_graph_set_int(s->graph, s->io.pos, (int64_t)pos).code == QN_OK &&
-               qn_graph_set_int(s->graph, s->io.n_logits, 1).code == QN_OK;
-    if (set) (void)qn_graph_prepare(s->graph);
-}
-
-/* Logits are read back from every chunk, if only one row: their arrival says that the chunk is done. */
-static qn_status submit_chunk(qn_session *s)
-{
-    bool all = s->mode == QN_LOGITS_ALL;
-    size_t left = s->n_tokens - s->n_done, most = all ? s->sizes.max_logits : s->sizes.chunk;
-    size_t n = left < most ? left : most;
-    s->has_logits = false;
-    QN_TRY(qn_graph_set_input(s->graph, s->io.tokens, qn_shape_1((uint32_t)n), s->tokens + s->n_done));
-    QN_TRY(qn_graph_set_int(s->graph, s->io.pos, (int64_t)s->n_done));
-    QN_TRY(qn_graph_set_int(s->graph, s->io.n_logits, all ? (int64_t)n : 1));
-    QN_TRY(qn_graph_submit(s->graph));
-    s->in_flight = n;
-    prepare_next(s, n);
-    return qn_ok();
-}
-
-static void finish_chunk(qn_session *s)
-{
-    size_t n = s->in_flight;
-    bool all = s->mode == QN_LOGITS_ALL;
-    s->n_done += n;
-    s->in_flight = 0;
-    s->has_logits = all || s->n_done == s->n_tokens;
-    s->n_rows = all ? n : 1;
-    s->first_row = s->n_done - s->n_rows;
-}
-
-qn_status qn_session_step(qn_session *session, qn_step_state *state)
-{
-    qn_session *s = session;
-    *state = QN_STEP_PENDING;
-    if (s->in_flight == 0) {
-        if (s->n_done < s->n_tokens) return submit_chunk(s);
-        if (!s->has_logits) return qn_fail(QN_ERR_STATE, "the session has no tokens to compute");
-        *state = QN_STEP_READY;
-        return qn_ok();
-    }
-    bool done;
-    qn_status status = qn_graph_poll(s->graph, &done);
-    if (status.code != QN_OK) s->in_flight = 0; /* the chunk is not in the cache: it will be computed again */
-    if (status.code != QN_OK || !done) return status;
-    finish_chunk(s);
-    *state = s->n_done == s->n_tokens ? QN_STEP_READY : QN_STEP_CHUNK;
-    return qn_ok();
-}
-
-const float *qn_session_logits(const qn_session *session, size_t *n_rows, size_t *first_row)
-{
-    /* They lie in memory of the device, and go with it. */
-    bool there = session->has_logits && qn_gpu_poll(session->model->engine->gpu, false).code == QN_OK;
-    if (n_rows) *n_rows = there ? session->n_rows : 0;
-    if (first_row) *first_row = session->first_row;
-    return there ? qn_graph_output_data(session->graph, session->io.logits, NULL) : NULL;
-}
-
-#ifndef QN_NO_BLOCKING
-qn_status qn_session_wait(qn_session *session, qn_step_state *state)
-{
-    for (;;) {
-        QN_TRY(qn_session_step(session, state));
-        if (*state != QN_STEP_PENDING) return qn_ok();
-        QN_TRY(qn_gpu_poll(session->model->engine->gpu, true));
-    }
-}
-#endif

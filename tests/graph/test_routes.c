@@ -142,7 +142,7 @@ static void on_a_gpu_these_are_the_grids(void **state)
         assert_int_equal(d->grid[0], want[i].x);
         assert_int_equal(d->grid[1], want[i].y);
         assert_int_equal(d->grid[2], 1);
-        assert_non_null(qn_graph_find_variant(qn_graph_node(g, 0), d)); /* prepared when the graph was built */
+        assert_non_null(qn_graph_find_variant(qn_graph_node(g, 0), d, NULL)); /* prepared when the graph was built */
     }
     qn_graph_close(g);
     qn_weight_free(w);

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
-#include "base/status.h"
+#include "base/sample_rule.h"
 
 #define assert_ok(expr)                                                                                                \
     do {                                                                                                               \
@@ -271,6 +271,79 @@ static void top_p_of_a_large_vocabulary_is_exact(void **state)
     free(keep);
 }
 
+/* ---- the rule in integers ---------------------------------------------------------------------- */
+
+/* Weights never rise with the gap, which top-p relies on, and are exact to some 1e-7. */
+static void weights_fall_and_are_accurate(void **state)
+{
+    (void)state;
+    float scale, reach;
+    qn_sample_scale(1.0, &scale, &reach);
+    uint32_t last = UINT32_MAX;
+    double worst = 0;
+    assert_int_equal(qn_sample_weight(0, scale, reach), UINT32_MAX);
+    for (uint32_t i = 1; i <= 1u << 22; i++) {
+        float gap = (float)i * 0x1p-17f; /* 0 to 32 */
+        uint32_t w = qn_sample_weight(gap, scale, reach);
+        assert_true(w <= last);
+        last = w;
+        double exact = exp(-(double)gap), off = fabs(w * 0x1p-32 - exact) - 0x1p-31;
+        if (off / exact > worst) worst = off / exact;
+    }
+    assert_int_equal(last, 0);
+    assert_true(worst < 3e-6);                    /* the gap in units of 2^-24 of itself, times up to 22 */
+    for (uint32_t t = 1; t <= 1u << 27; t += 3) { /* every step of two octaves, the seam among them */
+        uint32_t high = qn_sample_weight((float)(t >> 3) * 8, 1, 0x1p31f), low = qn_sample_weight((float)t, 1, 0x1p31f);
+        assert_true(low <= high);
+    }
+}
+
+static void keys_order_logits(void **state)
+{
+    (void)state;
+    static const float up[] = {-INFINITY, -0x1p126f, -3, -1, -0x1p-119f, 0, 0x1p-119f, 1, 3, 0x1p126f};
+    enum { COUNT = sizeof up / sizeof up[0] };
+    for (size_t i = 0; i < COUNT; i++) {
+        if (i > 1) assert_true(qn_sample_key(up[i]) > qn_sample_key(up[i - 1]));
+        if (i > 0) assert_true(qn_sample_value(qn_sample_key(up[i])) == up[i]);
+        assert_true(qn_sample_key(NAN) < qn_sample_key(up[i]));
+    }
+    assert_int_equal(qn_sample_key(-INFINITY), qn_sample_key(-0x1p126f));
+    assert_int_equal(qn_sample_key(INFINITY), qn_sample_key(FLT_MAX));
+    assert_int_equal(qn_sample_key(-0.0f), qn_sample_key(0));
+    assert_int_equal(qn_sample_key(-1e-40f), qn_sample_key(0));
+}
+
+/* The distribution that the weights make of a large vocabulary, against double precision: total variation. */
+static void the_distribution_of_a_large_vocabulary_is_right(void **state)
+{
+    (void)state;
+    enum { LARGE = 128256 };
+    static const double temperatures[] = {0.1, 0.7, 1, 1.5, 4}, spreads[] = {0.5, 3, 20};
+    float *logits = malloc(LARGE * sizeof *logits);
+    assert_non_null(logits);
+    for (size_t k = 0; k < 15; k++) {
+        double temperature = temperatures[k % 5], total = 0, apart = 0;
+        uint64_t weights = 0;
+        float scale, reach, top = -FLT_MAX;
+        for (uint64_t i = 0; i < LARGE; i++) {
+            logits[i] = (float)(spreads[k / 5] * (qn_random_unit(k, 2 * i) + qn_random_unit(k, 2 * i + 1)) -
+                                log(qn_random_unit(3, i) + 1e-9));
+            top = fmaxf(top, logits[i]);
+        }
+        qn_sample_scale(temperature, &scale, &reach);
+        for (uint32_t i = 0; i < LARGE; i++) {
+            total += exp(((double)logits[i] - (double)top) / temperature);
+            weights += qn_sample_weight(top - logits[i], scale, reach);
+        }
+        for (uint32_t i = 0; i < LARGE; i++)
+            apart += fabs(exp(((double)logits[i] - (double)top) / temperature) / total -
+                          qn_sample_weight(top - logits[i], scale, reach) / (double)weights);
+        if (apart / 2 >= 1e-5) fail_msg("temperature %g, case %zu: total variation %g", temperature, k, apart / 2);
+    }
+    free(logits);
+}
+
 /* ---- repetition penalty ---------------------------------------------------------------------- */
 
 static void penalty_divides_positive_and_multiplies_negative_logits_once(void **state)
@@ -483,6 +556,9 @@ int main(void)
         cmocka_unit_test(min_p_keeps_what_reaches_a_part_of_the_largest),
         cmocka_unit_test(filters_work_one_after_another),
         cmocka_unit_test(top_p_of_a_large_vocabulary_is_exact),
+        cmocka_unit_test(weights_fall_and_are_accurate),
+        cmocka_unit_test(keys_order_logits),
+        cmocka_unit_test(the_distribution_of_a_large_vocabulary_is_right),
         cmocka_unit_test(penalty_divides_positive_and_multiplies_negative_logits_once),
         cmocka_unit_test(penalty_looks_back_as_far_as_its_window),
         cmocka_unit_test(penalty_refuses_a_token_outside_the_vocabulary),

@@ -1,5 +1,5 @@
 /* neutral_sample.c - cases of sampling and of what keeps tokens on the GPU. Histories are inputs here: they are given
- * anew before every call. */
+ * anew before every call; a call at position CONTEXT is to be refused. */
 #include "support/neutrality.h"
 
 #include "base/sample_rule.h"
@@ -34,7 +34,7 @@ static qn_value feed_token(const built *b)
 #define SAMPLE(text, rule)                                                                                             \
     {                                                                                                                  \
         .name = text, .op = QN_OP_SAMPLE, .tables = {&qn_sample_kernels},                                              \
-        .in = {{{2, {0, 1500}}, QN_F32}, {{1, {60}}, QN_I32}, {{1, {QN_SAMPLE_WORDS}}, QN_I32}},                       \
+        .in = {{{2, {0, 1500}}, QN_F32}, {{1, {CONTEXT - 1}}, QN_I32}, {{1, {QN_SAMPLE_WORDS}}, QN_I32}},                       \
         .data = {NULL, NULL, &(rule)}, .number = POSITION, .add = sample                                               \
     }
 
