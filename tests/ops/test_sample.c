@@ -331,7 +331,7 @@ static void what_cannot_be_is_refused(void **state)
 
 /* ---- speed ----------------------------------------------------------------------------------- */
 
-/* Printed, not asserted: microseconds of the GPU for each kernel of a pick. */
+/* Printed, not asserted, where the device has timestamps: microseconds of the GPU for each kernel of a pick. */
 static void speed_of_a_large_vocabulary(void **state)
 {
     (void)state;
@@ -339,8 +339,8 @@ static void speed_of_a_large_vocabulary(void **state)
     qn_engine *engine = qn_test_engine(NULL);
     fixture f;
     open_fixture(&f, engine, 128256);
-    if (qn_graph_set_profile(f.g, QN_PROFILE_DISPATCHES).code != QN_OK) skip();
-    for (size_t kind = 0; kind < N_KINDS; kind++) {
+    bool timed = qn_graph_set_profile(f.g, QN_PROFILE_DISPATCHES).code == QN_OK;
+    for (size_t kind = 0; timed && kind < N_KINDS; kind++) {
         fill_logits(&f, 1, kind, 10);
         for (size_t i = 0; i < sizeof some / sizeof some[0]; i++) {
             double best[8];

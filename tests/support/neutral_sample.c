@@ -34,7 +34,7 @@ static qn_value feed_token(const built *b)
 #define SAMPLE(text, rule)                                                                                             \
     {                                                                                                                  \
         .name = text, .op = QN_OP_SAMPLE, .tables = {&qn_sample_kernels},                                              \
-        .in = {{{2, {0, 1500}}, QN_F32}, {{1, {CONTEXT - 1}}, QN_I32}, {{1, {QN_SAMPLE_WORDS}}, QN_I32}},                       \
+        .in = {{{2, {0, 1500}}, QN_F32}, {{1, {CONTEXT - 1}}, QN_I32}, {{1, {QN_SAMPLE_WORDS}}, QN_I32}},              \
         .data = {NULL, NULL, &(rule)}, .number = POSITION, .add = sample                                               \
     }
 
