@@ -20,6 +20,7 @@ typedef struct shape_field {
     const char *name;
     uint32_t value;
     bool required, given;
+    bool flag; /* may be 0 */
 } shape_field;
 
 typedef struct op_bench {
@@ -29,7 +30,7 @@ typedef struct op_bench {
     shape_field fields[MAX_FIELDS];
     size_t n_fields;
     uint32_t copies;
-    qn_weight *weights[MAX_COPIES];
+    qn_weight *weights[MAX_COPIES], *norm;
     uint32_t n_inputs, n_states;
     qn_value inputs[3], states[2 * MAX_COPIES], pos, output;
     qn_shape input_shapes[3];
@@ -82,7 +83,7 @@ static qn_status read_shape(op_bench *b)
     for (size_t i = 0; i < b->n_fields; i++) {
         const shape_field *f = &b->fields[i];
         if (f->required && !f->given) return qn_cli_fail(QN_ERR_ARGUMENT, "--shape: %s= is missing", f->name);
-        if (f->value == 0 && strcmp(f->name, "pos") != 0 && (f->required || f->given))
+        if (f->value == 0 && !f->flag && (f->required || f->given))
             return qn_cli_fail(QN_ERR_ARGUMENT, "--shape: %s is 0", f->name);
     }
     return qn_cli_ok();
@@ -164,12 +165,21 @@ static qn_status make_weights(op_bench *b, uint32_t n, uint32_t k, uint32_t grou
     return s;
 }
 
+static qn_status make_norm(op_bench *b, uint32_t k)
+{
+    float *values = random_floats(k);
+    const qn_weight_desc desc = {.name = "norm", .kind = QN_WEIGHT_F32, .shape = qn_shape_1(k), .data = values};
+    qn_status s = qn_weight_create(b->engine, &desc, &b->norm);
+    free(values);
+    return s;
+}
+
 static qn_status build_linear(op_bench *b)
 {
-    const shape_field fields[] = {{.name = "M", .required = true},
-                                  {.name = "N", .required = true},
-                                  {.name = "K", .required = true},
-                                  {.name = "group", .value = 32}};
+    const shape_field fields[] = {{.name = "M", .required = true},   {.name = "N", .required = true},
+                                  {.name = "K", .required = true},   {.name = "group", .value = 32},
+                                  {.name = "norm", .flag = true},    {.name = "gated", .flag = true},
+                                  {.name = "residual", .flag = true}};
     b->n_fields = sizeof fields / sizeof fields[0];
     memcpy(b->fields, fields, sizeof fields);
     bool f16 = strcmp(b->o->scales, "f16") == 0;
@@ -177,16 +187,23 @@ static qn_status build_linear(op_bench *b)
         return qn_cli_fail(QN_ERR_ARGUMENT, "--scales: \"%s\" is neither f16 nor f32", b->o->scales);
     QN_CLI_TRY(read_shape(b));
     uint32_t m = field(b, "M"), n = field(b, "N"), k = field(b, "K"), group = field(b, "group");
+    uint32_t outputs = field(b, "gated") ? n / 2 : n;
     uint64_t groups = k / group + (k % group != 0);
     uint64_t weight = (uint64_t)n * (k / 2 + k % 2) + n * groups * (f16 ? 2 : 4);
     b->copies = choose_copies(b, weight);
     b->flops = 2.0 * m * n * k;
-    b->bytes = (double)weight + 4.0 * m * ((double)n + k);
+    b->bytes = (double)weight + 4.0 * m * ((double)outputs + k);
     QN_CLI_TRY(make_weights(b, n, k, group));
+    if (field(b, "norm")) QN_CLI_TRY(make_norm(b, k));
     QN_CLI_TRY(open_graph(b));
-    qn_value x = add_input(b, "x", qn_shape_2(m, k)), y = 0;
-    for (uint32_t i = 0; i < b->copies; i++) y = qn_linear(b->graph, x, qn_graph_weight(b->graph, b->weights[i]), 0);
-    qn_graph_output(b->graph, b->output = y, "y");
+    qn_linear_options with = {.x = add_input(b, "x", qn_shape_2(m, k)), .eps = 1e-5f, .gated = field(b, "gated")};
+    if (field(b, "residual")) with.residual = add_input(b, "residual", qn_shape_2(m, outputs));
+    if (b->norm) with.norm = qn_graph_weight(b->graph, b->norm);
+    for (uint32_t i = 0; i < b->copies; i++) {
+        with.w = qn_graph_weight(b->graph, b->weights[i]);
+        b->output = qn_linear_with(b->graph, &with);
+    }
+    qn_graph_output(b->graph, b->output, "y");
     return qn_graph_build(b->graph);
 }
 
@@ -194,7 +211,7 @@ static qn_status build_linear(op_bench *b)
 
 static qn_status build_sdpa(op_bench *b)
 {
-    const shape_field fields[] = {{.name = "S", .required = true},  {.name = "pos", .required = true},
+    const shape_field fields[] = {{.name = "S", .required = true},  {.name = "pos", .required = true, .flag = true},
                                   {.name = "Hq", .required = true}, {.name = "Hkv", .required = true},
                                   {.name = "D", .required = true},  {.name = "C"}};
     b->n_fields = sizeof fields / sizeof fields[0];
@@ -398,6 +415,7 @@ qn_status qn_cli_run_bench_op(const qn_cli_bench_op *o, const qn_cli_engine *e)
     if (s.code == QN_OK) s = run(b);
     if (b->graph) qn_graph_close(b->graph);
     for (uint32_t i = 0; i < MAX_COPIES; i++) qn_weight_free(b->weights[i]);
+    qn_weight_free(b->norm);
     qn_engine_close(b->engine);
     free(b->gpu);
     free(b->wall);

@@ -100,11 +100,16 @@ static qn_status check(const qn_plan *p, qn_shape *out, uint32_t *rows)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* The rows that multiply integers know no minimums of half blocks. */
-static bool takes_format(const qn_kernel_row *row, const qn_pack_format *f)
+/* The fast rows read x in vec4 and weights in blocks of 32 elements whose scale groups are whole blocks or halves of
+ * one; those that take blocks of bytes of x know no minimums of halves. A row with MIN_K is not for shorter rows. */
+static bool can_compute(const qn_plan *p, const qn_kernel_row *row, const qn_weight *w)
 {
-    if (!qn_row_const(row, "BLOCKS8")) return true;
-    return f->storage >= QN_STORE_Q8 && (f->storage != QN_STORE_Q4A || f->group != 16);
+    if (qn_row_const(row, "ANY_K")) return true;
+    uint32_t k = w->shape.dim[1], group = w->format.group;
+    bool forced = p->forced && strcmp(row->name, p->forced) == 0;
+    if (qn_row_const(row, w->format.storage >= QN_STORE_Q8 ? "NO_CODES" : "NO_FLOATS")) return false;
+    if (qn_row_const(row, "BLOCKS8") && w->format.storage == QN_STORE_Q4A && group == 16) return false;
+    return k % 4 == 0 && (group == 0 || group == 16 || group % 32 == 0) && (forced || k >= qn_row_const(row, "MIN_K"));
 }
 
 /* A forced kernel of the step that makes blocks wants a product that takes them. */
@@ -115,16 +120,13 @@ static bool forces_blocks(const qn_plan *p)
     return false;
 }
 
-/* Bit i: row i can compute this weight. The fast rows read x in vec4 and weights in blocks of 32 elements whose
- * scale groups are whole blocks or halves of one. */
+/* Bit i: row i can compute this weight. */
 static uint64_t usable_rows(const qn_plan *p, const qn_weight *w)
 {
-    uint32_t k = w->shape.dim[1], group = w->format.group;
-    bool blocks = group == 0 || group == 16 || group % 32 == 0;
     uint64_t mask = 0, taking_blocks = 0;
     for (uint32_t i = 0; i < qn_linear_kernels.n_rows; i++) {
         const qn_kernel_row *row = &qn_linear_kernels.rows[i];
-        if (!qn_row_const(row, "ANY_K") && !(k % 4 == 0 && blocks && takes_format(row, &w->format))) continue;
+        if (!can_compute(p, row, w)) continue;
         mask |= UINT64_C(1) << i;
         if (qn_row_const(row, "BLOCKS8")) taking_blocks |= UINT64_C(1) << i;
     }
@@ -143,7 +145,9 @@ static const qn_kernel_row *pick_row(const qn_plan *p, const qn_weight *w, uint3
         if (!*mask) return row;
         uint64_t groups = (uint64_t)qn_div_up(m, qn_row_const(row, "TILE_M")) *
                           qn_div_up(w->shape.dim[0], qn_row_const(row, "TILE_N"));
-        if (groups >= least) return row;
+        if (groups < least) continue;
+        if (m <= row->min_rows) *mask = 0;
+        return row;
     }
 }
 
@@ -240,6 +244,7 @@ static qn_status add_product(qn_plan *p, const call *c, uint32_t part_index)
     qn_dispatch *d = qn_plan_dispatch(p, c->row, &s);
     if (!d) return s;
     set_spec(p, c, d);
+    d->spec[QN_LINEAR_N] = part->n_rows;
     uint32_t columns = d->spec[QN_LINEAR_GATED] ? n / 2 : n;
     qn_bind_to(d, c->norm_before || c->blocks8 ? scratch_x : rows_of(p, c, in[IN_X], k));
     qn_bind_weight(d, in[IN_W], part_index);
@@ -262,7 +267,9 @@ static qn_status add_product(qn_plan *p, const call *c, uint32_t part_index)
     qn_param_f32(d, node->attrs.linear.eps);
     tell_work(p, c, part, d);
     /* Tiles along N fold over z where they pass the grid. */
-    QN_TRY(qn_grid_1d(p, d, qn_div_up(part->n_rows, qn_row_const(c->row, "TILE_N"))));
+    uint32_t tiles = d->spec[QN_LINEAR_GATED] ? qn_div_up(columns, qn_row_const(c->row, "GATES"))
+                                              : qn_div_up(part->n_rows, qn_row_const(c->row, "TILE_N"));
+    QN_TRY(qn_grid_1d(p, d, tiles));
     d->grid[2] = d->grid[1];
     d->grid[1] = qn_div_up(c->m, qn_row_const(c->row, "TILE_M"));
     return qn_ok();
@@ -319,8 +326,10 @@ static qn_status plan_rows(qn_plan *p, uint32_t m, uint64_t *mask)
     if (!c.row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel for this weight on this device");
     c.blocks8 = qn_row_const(c.row, "BLOCKS8");
     c.norm_before = p->node->inputs[IN_NORM] && !c.blocks8 && !qn_row_const(c.row, "NORMS");
-    /* Gate and up of an output lie in the same part only where there is just one. */
-    c.gate_after = p->node->attrs.linear.gated && (!qn_row_const(c.row, "GATES") || c.w->n_parts > 1);
+    /* Gate and up of an output lie in the same part only where there is just one; rows of floats of x take four of each
+     * at a time. */
+    bool gates = qn_row_const(c.row, "GATES") && c.w->n_parts == 1 && (c.blocks8 || c.w->shape.dim[0] % 8 == 0);
+    c.gate_after = p->node->attrs.linear.gated && !gates;
     c.max_m = (uint32_t)(qn_shape_count(&qn_plan_in(p, IN_X)->max) / c.w->shape.dim[1]);
     QN_TRY(window_rows(p, &c));
     for (c.row0 = 0; c.row0 < m; c.row0 += c.m) {

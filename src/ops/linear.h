@@ -5,9 +5,12 @@
 #include "ops/op.h"
 
 /* Row constants of the linear kernels besides their tiles:
- *   MIN_GROUPS  the row gives way to the next below so many workgroups
+ *   MIN_GROUPS  the row gives way to the next below so many workgroups,
+ *   MIN_K       and for shorter rows of w
  *   NORMS       1: can normalize x itself (spec NORM)
- *   GATES       1: can compute silu(gate) * up itself (spec GATED)
+ *   GATES       outputs of a workgroup that computes silu(gate) * up itself (spec GATED); 0: it cannot
+ *   NO_CODES    1: not for quantized weights
+ *   NO_FLOATS   1: for these only
  *   BLOCKS8     1: takes x in blocks of signed bytes (blocks8.h), normalized already
  * Rows without NORMS and GATES are served by dispatches before and after theirs. */
 enum {
@@ -19,8 +22,9 @@ enum {
     QN_LINEAR_HAS_RESIDUAL,
     QN_LINEAR_NORM,
     QN_LINEAR_GATED,
+    QN_LINEAR_N, /* rows of the weight's part */
 };
-#define QN_LINEAR_SPEC "STORAGE", "GROUP", "SCALE_F16", "K", "HAS_BIAS", "HAS_RESIDUAL", "NORM", "GATED"
+#define QN_LINEAR_SPEC "STORAGE", "GROUP", "SCALE_F16", "K", "HAS_BIAS", "HAS_RESIDUAL", "NORM", "GATED", "N"
 
 extern const qn_kernel_table qn_linear_kernels;
 

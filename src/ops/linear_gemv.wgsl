@@ -1,135 +1,183 @@
-// linear_gemv.wgsl - y[m, n] for one row (TILE_M = 1) or up to four (TILE_M = 4) of x and TILE_N rows of w.
-// A workgroup's invocations are QUADS quads of weight rows times slices of K; every invocation has work. Each reads
-// one vec4<u32> (a unit of 8 elements of 4 rows) a step; neighbouring invocations read neighbouring words.
+// linear_gemv.wgsl - y[m, n] for one row of x and TILE_N rows of w a workgroup: what its endings (linear_gemv_barrier,
+// linear_gemv_subgroup) share. TILE_N rows are TILES tiles of QUADS quads; the lanes of a tile are its quads times
+// slices of K, and take a step of QUADS units (of 8 elements) in each pass over K. A pass is WG_X units: every lane
+// prepares one unit of x for all.
+//
+// With it comes linear_x_float or linear_x_int: keep_x, which prepares a unit of x, and add_step, the product.
 
-const QUADS: u32 = TILE_N / 4u;
-const SLICES: u32 = WG_X / QUADS;
-const UNITS: u32 = (K + 7u) / 8u;
+const UNITS: u32 = (K + 31u) / 32u * 4u; // of a packed row
+const WORDS: u32 = UNITS * UNIT_WORDS;
+const LAST_QUAD: u32 = (N + 15u) / 16u * 4u - 1u; // the blocks of 16 rows are whole
+const GROUP_QUADS: u32 = TILE_N / 4u;    // of the workgroup
+const TILES: u32 = GROUP_QUADS / QUADS;
+const OUTPUTS: u32 = select(TILE_N, TILE_N / 2u, GATED == 1u);
 const K4: u32 = K / 4u;
+const PASSES: u32 = (UNITS + WG_X - 1u) / WG_X;
+// Units of a step that share a scale, and their scales.
+const RUN: u32 = select(QUADS, 2u, GROUP == 16u && QUADS > 2u);
+const RUNS: u32 = QUADS / RUN;
+// Words of a step (for each row), where it is read ahead.
+const AHEAD: u32 = select(1u, QUADS * UNIT_WORDS, W_QUANTIZED);
 
-var<workgroup> partial: array<vec4<f32>, WG_X>;
-var<workgroup> sums: array<f32, WG_X>;
-var<workgroup> fewer: array<f32, WG_X / 8u>;
-
-// x[m, 4i .. 4i+3], zero past the row.
-fn load_x(m: u32, i: u32) -> vec4<f32> {
-    if (K % 8u != 0u && i >= K4) {
-        return vec4<f32>();
-    }
-    return x[m * K4 + i];
+struct Step {
+    words: array<vec4<u32>, AHEAD>,
+    scales: array<vec4<u32>, RUNS>, // as stored: f16 in two words, or f32
+    mins: array<vec4<u32>, RUNS>,
 }
 
-fn dot_unit(sum: vec4<f32>, lo: vec4<f32>, hi: vec4<f32>, w0: pair, w1: pair, w2: pair, w3: pair) -> vec4<f32> {
-    var s = sum;
-    s = fma(w0.low, vec4<f32>(lo.x), s);
-    s = fma(w1.low, vec4<f32>(lo.y), s);
-    s = fma(w2.low, vec4<f32>(lo.z), s);
-    s = fma(w3.low, vec4<f32>(lo.w), s);
-    s = fma(w0.high, vec4<f32>(hi.x), s);
-    s = fma(w1.high, vec4<f32>(hi.y), s);
-    s = fma(w2.high, vec4<f32>(hi.z), s);
-    return fma(w3.high, vec4<f32>(hi.w), s);
-}
+var<private> acc: array<vec4<f32>, TILES>;
+var<private> squares: f32;
 
-// acc + this unit of x's row m times the quad's weights.
-fn add_row(acc: vec4<f32>, m: u32, u: u32, w0: pair, w1: pair, w2: pair, w3: pair, scale: vec4<f32>, low: vec4<f32>) -> vec4<f32> {
-    let a = load_x(m, 2u * u);
-    let b = load_x(m, 2u * u + 1u);
-    if (!W_QUANTIZED) {
-        return dot_unit(acc, a, b, w0, w1, w2, w3);
-    }
-    let product = dot_unit(vec4<f32>(), a, b, w0, w1, w2, w3);
-    if (STORAGE == STORE_Q4A) {
-        let total = dot(a + b, vec4<f32>(1.0));
-        return fma(product, scale, fma(-low, vec4<f32>(total), acc));
-    }
-    return fma(product, scale, acc);
-}
-
-// Sums a vec4 over the slices; the result for row r < TILE_N is in sums[r] of invocation r.
-fn reduce(value: vec4<f32>, lid: u32) {
-    partial[lid] = value;
-    workgroupBarrier();
-    // Every invocation adds 4 slices of one row, then an eighth of them 8 of those sums, then one for each row the rest.
-    let r = lid % TILE_N;
-    let first = (lid / TILE_N) * 4u;
-    var s = 0.0;
-    for (var i = 0u; i < 4u; i++) {
-        s += partial[(first + i) * QUADS + r / 4u][r % 4u];
-    }
-    sums[lid] = s;
-    workgroupBarrier();
-    if (lid < WG_X / 8u) {
-        s = 0.0;
-        for (var i = 0u; i < 8u; i++) {
-            s += sums[((lid / TILE_N) * 8u + i) * TILE_N + r];
+// Quad i of the workgroup, as a quad of the part. With a gate the first half are rows of it, the others of up.
+fn quad_of(tile: u32, i: u32) -> u32 {
+    var quad = tile * GROUP_QUADS + i;
+    if (GATED == 1u) {
+        quad = tile * (GROUP_QUADS / 2u) + i;
+        if (i >= GROUP_QUADS / 2u) {
+            quad += N / 8u - GROUP_QUADS / 2u;
         }
-        fewer[lid] = s;
     }
-    workgroupBarrier();
-    if (lid < TILE_N) {
-        s = 0.0;
-        for (var i = 0u; i < WG_X / 8u / TILE_N; i++) {
-            s += fewer[i * TILE_N + lid];
+    return min(quad, LAST_QUAD);
+}
+
+// A step of w from unit `first` on.
+fn read_step(quad: u32, first: u32) -> Step {
+    var s: Step;
+    if (W_QUANTIZED) {
+        for (var i = 0u; i < QUADS; i++) {
+            let at = quad_index(quad, (first + i) * UNIT_WORDS, WORDS);
+            for (var j = 0u; j < UNIT_WORDS; j++) {
+                s.words[i * UNIT_WORDS + j] = wdata[at + 4u * j];
+            }
         }
-        sums[lid] = s;
+        for (var r = 0u; r < RUNS; r++) {
+            s.scales[r] = quad_scale_words(quad, (first + r * RUN) * 8u);
+            if (STORAGE == STORE_Q4A) {
+                s.mins[r] = quad_min_words(quad, (first + r * RUN) * 8u);
+            }
+        }
+    }
+    return s;
+}
+
+// Of a vector of K: a unit.
+struct Halves { low: vec4<f32>, high: vec4<f32> }
+
+// What a lane reads for a pass. x comes first: what was asked for first arrives first, and all wait for x.
+struct Pass {
+    x: Halves,
+    norm: Halves,
+    w: Step, // of the first tile
+}
+
+struct Place {
+    tile: u32, // workgroup
+    m: u32,
+    lane: u32,
+    slot: u32, // the first unit of the lane's step in a pass
+    q: u32,    // its quad in a tile
+}
+
+fn read_x(m: u32, unit: u32) -> Halves {
+    var v: Halves;
+    if (2u * unit < K4) {
+        v.low = x[m * K4 + 2u * unit];
+    }
+    if (2u * unit + 1u < K4) {
+        v.high = x[m * K4 + 2u * unit + 1u];
+    }
+    return v;
+}
+
+fn read_norm(unit: u32) -> Halves {
+    var v: Halves;
+    if (2u * unit < K4) {
+        v.low = norm[2u * unit];
+    }
+    if (2u * unit + 1u < K4) {
+        v.high = norm[2u * unit + 1u];
+    }
+    return v;
+}
+
+fn read_pass(at: Place, i: u32) -> Pass {
+    var r: Pass;
+    r.x = read_x(at.m, i * WG_X + at.lane);
+    if (NORM == 1u) {
+        r.norm = read_norm(i * WG_X + at.lane);
+    }
+    let first = i * WG_X + at.slot;
+    if (first < UNITS) {
+        r.w = read_step(quad_of(at.tile, at.q), first);
+    }
+    return r;
+}
+
+fn take_pass(r: ptr<function, Pass>, at: Place, i: u32) {
+    if (i > 0u) {
+        workgroupBarrier();
+    }
+    var v = (*r).x;
+    if (NORM == 1u) {
+        squares += dot(v.low, v.low) + dot(v.high, v.high);
+        v = Halves(v.low * (*r).norm.low, v.high * (*r).norm.high);
+    }
+    keep_x(at.lane, v.low, v.high);
+    workgroupBarrier();
+    let first = i * WG_X + at.slot;
+    if (first < UNITS) {
+        var next = (*r).w;
+        for (var t = 0u; t < TILES; t++) {
+            var w = next;
+            if (t + 1u < TILES) {
+                next = read_step(quad_of(at.tile, (t + 1u) * QUADS + at.q), first);
+            }
+            acc[t] = add_step(acc[t], &w, quad_of(at.tile, t * QUADS + at.q), first, at.slot);
+        }
     }
 }
 
-fn store(m: u32, tile: u32, lid: u32) {
-    let n = tile * TILE_N + lid;
-    if (lid < TILE_N && n < p.n_part && m < p.m) {
-        put(m, n, sums[lid]);
-    }
-}
-
-@compute @workgroup_size(WG_X)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
-        @builtin(local_invocation_index) lid: u32) {
-    let tile = wid.z * nwg.x + wid.x;
-    if (tile * TILE_N >= p.n_part) {
+// The lane's part of the products: acc, and of the sum of squares of x. Two passes are read ahead,
+// and in a pass one tile.
+fn accumulate(tile: u32, m: u32, lane: u32) {
+    let at = Place(tile, m, lane, lane / QUADS * QUADS, lane % QUADS);
+    var even = read_pass(at, 0u);
+    if (PASSES == 1u) {
+        take_pass(&even, at, 0u);
         return;
     }
-    let quad = tile * QUADS + (lid % QUADS);
-    let m = wid.y * TILE_M;
-    let last = p.m - 1u;
-    var a0 = vec4<f32>();
-    var a1 = vec4<f32>();
-    var a2 = vec4<f32>();
-    var a3 = vec4<f32>();
-    for (var u = lid / QUADS; u < UNITS; u += SLICES) {
-        let at = quad_index(quad, u * UNIT_WORDS, p.kw);
-        let first = wdata[at];
-        let w0 = unit_pair(at, first, 0u);
-        let w1 = unit_pair(at, first, 1u);
-        let w2 = unit_pair(at, first, 2u);
-        let w3 = unit_pair(at, first, 3u);
-        var scale = vec4<f32>();
-        var low = vec4<f32>();
-        if (W_QUANTIZED) {
-            scale = quad_scale(quad, u * 8u);
-        }
-        if (STORAGE == STORE_Q4A) {
-            low = quad_min(quad, u * 8u);
-        }
-        a0 = add_row(a0, m, u, w0, w1, w2, w3, scale, low);
-        if (TILE_M > 1u) {
-            a1 = add_row(a1, min(m + 1u, last), u, w0, w1, w2, w3, scale, low);
-            a2 = add_row(a2, min(m + 2u, last), u, w0, w1, w2, w3, scale, low);
-            a3 = add_row(a3, min(m + 3u, last), u, w0, w1, w2, w3, scale, low);
+    var odd = read_pass(at, 1u);
+    for (var i = 0u; i < PASSES; i += 2u) {
+        take_pass(&even, at, i);
+        even = read_pass(at, i + 2u);
+        if (i + 1u < PASSES) {
+            take_pass(&odd, at, i + 1u);
+            odd = read_pass(at, i + 3u);
         }
     }
-    reduce(a0, lid);
-    store(m, tile, lid);
-    if (TILE_M > 1u) {
-        workgroupBarrier();
-        reduce(a1, lid);
-        store(m + 1u, tile, lid);
-        workgroupBarrier();
-        reduce(a2, lid);
-        store(m + 2u, tile, lid);
-        workgroupBarrier();
-        reduce(a3, lid);
-        store(m + 3u, tile, lid);
+}
+
+// What store will add, read ahead.
+fn read_addend(tile: u32, m: u32, lane: u32) -> f32 {
+    let n = tile * TILE_N + lane;
+    if (GATED == 1u || lane >= TILE_N || n >= N) {
+        return 0.0;
+    }
+    return addend(m, n);
+}
+
+// Stores output r of the workgroup from the sum of its row, or with a gate from those of its two rows.
+fn store(tile: u32, m: u32, r: u32, sum: f32, up: f32, squares_of_x: f32, added: f32) {
+    let n = tile * OUTPUTS + r;
+    var scale = 1.0;
+    if (NORM == 1u) {
+        scale = inverseSqrt(squares_of_x / f32(K) + p.eps);
+    }
+    if (GATED == 1u) {
+        if (n < N / 2u) {
+            put_gated(m, n, sum * scale, up * scale);
+        }
+    } else if (n < N) {
+        y[m * p.n + p.n0 + n] = fma(sum, scale, added);
     }
 }

@@ -7,17 +7,20 @@ struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32, eps:
 @group(0) @binding(7) var<storage, read> residual: array<f32>;      // [m, n]
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;       // [m, n]
 
-// The product of x's row m and row n of the part.
-fn put(m: u32, n: u32, product: f32) {
-    let at = m * p.n + p.n0 + n;
-    var v = product;
+// What is added to the product of x's row m and row n of the part.
+fn addend(m: u32, n: u32) -> f32 {
+    var v = 0.0;
     if (HAS_BIAS == 1u) {
-        v += bias[p.n0 + n];
+        v = bias[p.n0 + n];
     }
     if (HAS_RESIDUAL == 1u) {
-        v += residual[at];
+        v += residual[m * p.n + p.n0 + n];
     }
-    y[at] = v;
+    return v;
+}
+
+fn put(m: u32, n: u32, product: f32) {
+    y[m * p.n + p.n0 + n] = product + addend(m, n);
 }
 
 // silu(gate) * up of row m and column n: the products with rows n and n + p.n of the weight.

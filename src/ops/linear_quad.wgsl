@@ -6,6 +6,8 @@ const UNITS: u32 = (K + 7u) / 8u;
 // Units that share a scale.
 const RUN: u32 = select(4u, 2u, GROUP == 16u);
 
+var<private> squares: f32; // the sum over x[m], with a norm (which rows of TILE_M = 1 can take along)
+
 fn load_x(row: u32, i: u32) -> vec4<f32> {
     if (K % 32u != 0u && i >= K4) {
         return vec4<f32>();
@@ -13,10 +15,23 @@ fn load_x(row: u32, i: u32) -> vec4<f32> {
     return x[min(row, p.m - 1u) * K4 + i];
 }
 
+// x times the norm's weight.
+fn weighted(v: vec4<f32>, i: u32) -> vec4<f32> {
+    if (NORM == 0u || (K % 32u != 0u && i >= K4)) {
+        return v;
+    }
+    return v * norm[i];
+}
+
 // sum + the unit's eight weights of each row times x[m, 8u .. 8u+7].
 fn add_unit(sum: vec4<f32>, m: u32, u: u32, w0: pair, w1: pair, w2: pair, w3: pair) -> vec4<f32> {
-    let a = load_x(m, 2u * u);
-    let b = load_x(m, 2u * u + 1u);
+    var a = load_x(m, 2u * u);
+    var b = load_x(m, 2u * u + 1u);
+    if (NORM == 1u) {
+        squares += dot(a, a) + dot(b, b);
+        a = weighted(a, 2u * u);
+        b = weighted(b, 2u * u + 1u);
+    }
     return sum + ((w0.low * a.x + w1.low * a.y) + (w2.low * a.z + w3.low * a.w)) +
         ((w0.high * b.x + w1.high * b.y) + (w2.high * b.z + w3.high * b.w));
 }
@@ -28,31 +43,15 @@ fn scaled(sum: vec4<f32>, m: u32, first: u32, scale: vec4<f32>, low: vec4<f32>) 
     }
     var t = vec4<f32>();
     for (var i = 2u * first; i < 2u * (first + RUN); i++) {
-        t += load_x(m, i);
+        t += weighted(load_x(m, i), i);
     }
     return sum * scale - low * dot(t, vec4<f32>(1.0));
 }
 
-fn store(m: u32, n: u32, sum: vec4<f32>) {
-    if (m >= p.m) {
-        return;
-    }
-    for (var i = 0u; i < 4u; i++) {
-        if (n + i < p.n_part) {
-            put(m, n + i, sum[i]);
-        }
-    }
-}
+struct Sums { a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>, a4: vec4<f32>, a5: vec4<f32>, a6: vec4<f32>, a7: vec4<f32> }
 
-@compute @workgroup_size(WG_X)
-fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
-        @builtin(local_invocation_index) lid: u32) {
-    let quad = (wid.z * nwg.x + wid.x) * WG_X + lid;
-    let n = quad * 4u;
-    if (n >= p.n_part) {
-        return;
-    }
-    let m = wid.y * TILE_M;
+// The products of a quad and rows m, m + 1, ... of x.
+fn products(quad: u32, m: u32) -> Sums {
     var a0 = vec4<f32>();
     var a1 = vec4<f32>();
     var a2 = vec4<f32>();
@@ -123,16 +122,52 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
             a7 += scaled(s7, m + 7u, first, scale, low);
         }
     }
-    store(m + 0u, n, a0);
+    return Sums(a0, a1, a2, a3, a4, a5, a6, a7);
+}
+
+fn store(m: u32, n: u32, sum: vec4<f32>) {
+    if (m >= p.m) {
+        return;
+    }
+    for (var i = 0u; i < 4u; i++) {
+        if (n + i < N) {
+            put(m, n + i, sum[i]);
+        }
+    }
+}
+
+@compute @workgroup_size(WG_X)
+fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec3<u32>,
+        @builtin(local_invocation_index) lid: u32) {
+    let quad = (wid.z * nwg.x + wid.x) * WG_X + lid;
+    let n = quad * 4u;
+    if (n >= select(N, N / 2u, GATED == 1u)) {
+        return;
+    }
+    let m = wid.y * TILE_M;
+    var sums = products(quad, m);
+    var scale = 1.0;
+    if (NORM == 1u) {
+        scale = inverseSqrt(squares / f32(K) + p.eps);
+        sums.a0 *= scale;
+    }
+    if (GATED == 1u) {
+        let up = scale * products(quad + N / 8u, m).a0;
+        for (var i = 0u; i < 4u; i++) {
+            put_gated(m, n + i, sums.a0[i], up[i]);
+        }
+        return;
+    }
+    store(m + 0u, n, sums.a0);
     if (TILE_M > 1u) {
-        store(m + 1u, n, a1);
-        store(m + 2u, n, a2);
-        store(m + 3u, n, a3);
+        store(m + 1u, n, sums.a1);
+        store(m + 2u, n, sums.a2);
+        store(m + 3u, n, sums.a3);
     }
     if (TILE_M > 4u) {
-        store(m + 4u, n, a4);
-        store(m + 5u, n, a5);
-        store(m + 6u, n, a6);
-        store(m + 7u, n, a7);
+        store(m + 4u, n, sums.a4);
+        store(m + 5u, n, sums.a5);
+        store(m + 6u, n, sums.a6);
+        store(m + 7u, n, sums.a7);
     }
 }

@@ -8,13 +8,23 @@
     .name = "linear." variant, .source = file, .with = {"storage", "linear_out", operands, weights}, .entry = "main",  \
     .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}
 
+/* One row of x: quads x tiles quads of weight rows a workgroup. The rows with subgroups come first. */
+#define GEMV_ROW(variant, ending, operand, lanes, quads, tiles, ...)                                                   \
+    .name = "linear." variant, .source = "linear_gemv_" ending,                                                        \
+    .with = {"storage", "linear_out", "linear4", "weights4", "linear_gemv", "linear_x_" operand}, .entry = "main",     \
+    .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}, .preferred = QN_ROW_GPU,               \
+    .min_rows = 1, .max_rows = 1,                                                                                      \
+    .consts = {{"TILE_N", 4 * (quads) * (tiles)}, {"TILE_M", 1}, {"QUADS", quads}, {"NORMS", 1},                       \
+               {"GATES", 2 * (quads) * (tiles)},  __VA_ARGS__}
+#define SUBGROUPS .needs = QN_NEEDS_SUBGROUPS
+
 /* x in 8-bit blocks. m x n outputs of a workgroup, micro_m x micro_n of an invocation. */
 #define GEMM8_ROW(variant, lanes)                                                                                      \
     .name = "linear." variant, .source = "linear_gemm8", .with = {"storage", "linear_out", "weights", "linear8"},      \
     .entry = "main", .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}, .inexact = true,      \
     .preferred = QN_ROW_GPU
 #define TILE8(m, n, micro_m, micro_n)                                                                                  \
-    {"BLOCKS8", 1}, {"GATES", 1}, {"TILE_M", m}, {"TILE_N", n}, {"MICRO_M", micro_m},                                  \
+    {"BLOCKS8", 1}, {"NO_FLOATS", 1}, {"GATES", (n) / 2}, {"TILE_M", m}, {"TILE_N", n}, {"MICRO_M", micro_m},          \
     {                                                                                                                  \
         "MICRO_N", micro_n                                                                                             \
     }
@@ -25,11 +35,22 @@
     }
 
 static const qn_kernel_row rows[] = {
-    {LINEAR_ROW("gemv", "linear_gemv", "linear4", "weights4", 256),
-     .consts = {{"TILE_N", 8}, {"TILE_M", 1}, {"MIN_GROUPS", 512}}, .preferred = QN_ROW_GPU, .min_rows = 1,
-     .max_rows = 1},
-    {LINEAR_ROW("gemv_narrow", "linear_gemv", "linear4", "weights4", 256), .consts = {{"TILE_N", 4}, {"TILE_M", 1}},
-     .preferred = QN_ROW_GPU, .min_rows = 1, .max_rows = 1},
+    {GEMV_ROW("gemv", "subgroup", "int", 256, 4, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_GROUPS", 2048}),
+     SUBGROUPS},
+    {GEMV_ROW("gemv_64", "subgroup", "int", 256, 4, 4, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_GROUPS", 256}),
+     SUBGROUPS, .workgroup_bytes = 17536},
+    {GEMV_ROW("gemv_32", "subgroup", "int", 256, 4, 2, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_GROUPS", 256}),
+     SUBGROUPS},
+    {GEMV_ROW("gemv_long", "subgroup", "int", 512, 4, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_K", 4096}),
+     SUBGROUPS, .workgroup_bytes = 22784},
+    {GEMV_ROW("gemv_8", "subgroup", "int", 256, 2, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}), SUBGROUPS},
+    {GEMV_ROW("gemv_float", "subgroup", "float", 256, 2, 2, {"LEAST_SUBGROUP", 8}, {"NO_CODES", 1},
+              {"MIN_GROUPS", 256}),
+     SUBGROUPS},
+    {GEMV_ROW("gemv_float_8", "subgroup", "float", 256, 2, 1, {"LEAST_SUBGROUP", 8}, {"NO_CODES", 1}), SUBGROUPS},
+    {GEMV_ROW("gemv_plain", "barrier", "int", 256, 4, 1, {"NO_FLOATS", 1}, {"MIN_GROUPS", 256})},
+    {GEMV_ROW("gemv_plain_8", "barrier", "int", 256, 2, 1, {"NO_FLOATS", 1})},
+    {GEMV_ROW("gemv_plain_float", "barrier", "float", 256, 2, 1, {"NO_CODES", 1})},
     {GEMM8_ROW("gemm8", 128),
      .consts = {TILE8(128, 64, 8, 8), {"SLICES", 1}, {"BUFFERS", 2}, {"PREFETCH", 0}, {"MIN_GROUPS", 400}},
      .min_rows = 65},
@@ -38,14 +59,15 @@ static const qn_kernel_row rows[] = {
      .min_rows = 65},
     {GEMM8_ROW("gemm8_small", 256), .consts = {TILE8(32, 32, 4, 4), {"SLICES", 4}, {"BUFFERS", 1}, {"PREFETCH", 1}},
      .min_rows = 33},
-    {LINEAR_ROW("few", "linear_gemv", "linear4", "weights4", 256), .consts = {{"TILE_N", 16}, {"TILE_M", 4}},
+    {LINEAR_ROW("few", "linear_few", "linear4", "weights4", 256), .consts = {{"TILE_N", 16}, {"TILE_M", 4}},
      .preferred = QN_ROW_GPU, .min_rows = 2, .max_rows = 64},
     {LINEAR_ROW("gemm", "linear_gemm", "linear4", "weights4", 256),
      .consts = {GEMM_TILE(128, 128, 8, 2, 2), {"MIN_GROUPS", 128}}, .preferred = QN_ROW_GPU, .min_rows = 65},
     {LINEAR_ROW("gemm_narrow", "linear_gemm", "linear4", "weights4", 128), .consts = {GEMM_TILE(64, 64, 16, 1, 2)},
      .preferred = QN_ROW_GPU, .min_rows = 65},
-    {LINEAR_ROW("quad1", "linear_quad", "linear4", "weights4", 8), .consts = {{"TILE_N", 32}, {"TILE_M", 1}},
-     .preferred = QN_ROW_SOFTWARE, .min_rows = 1, .max_rows = 1},
+    {LINEAR_ROW("quad1", "linear_quad", "linear4", "weights4", 8),
+     .consts = {{"TILE_N", 32}, {"TILE_M", 1}, {"NORMS", 1}, {"GATES", 32}}, .preferred = QN_ROW_SOFTWARE,
+     .min_rows = 1, .max_rows = 1},
     {LINEAR_ROW("quad4", "linear_quad", "linear4", "weights4", 8), .consts = {{"TILE_N", 32}, {"TILE_M", 4}},
      .preferred = QN_ROW_SOFTWARE, .min_rows = 2, .max_rows = 4},
     {LINEAR_ROW("quad8", "linear_quad", "linear4", "weights4", 8), .consts = {{"TILE_N", 32}, {"TILE_M", 8}},

@@ -80,6 +80,8 @@ bool qn_row_runs_on(const qn_kernel_row *row, const qn_device_info *device)
 {
     if ((row->needs & QN_NEEDS_F16) && !device->f16) return false;
     if ((row->needs & QN_NEEDS_SUBGROUPS) && !device->subgroups) return false;
+    if (device->subgroup_min != 0 && device->subgroup_min < qn_row_const(row, "LEAST_SUBGROUP")) return false;
+    if (row->workgroup_bytes > device->max_workgroup_bytes) return false;
     const uint32_t *wg = row->workgroup;
     return wg[0] * wg[1] * wg[2] <= device->max_workgroup_invocations && wg[0] <= device->max_workgroup_size[0] &&
            wg[1] <= device->max_workgroup_size[1] && wg[2] <= device->max_workgroup_size[2];

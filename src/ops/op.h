@@ -19,7 +19,7 @@ enum {
     QN_MAX_PARAMS = 64, /* 32-bit words of a parameter block        */
     QN_MAX_SPEC = 10,   /* constants of a kernel set by the node    */
     QN_MAX_CONSTS = 12, /* constants of a kernel set by its row     */
-    QN_MAX_WITH = 5,    /* WGSL files before a kernel's         */
+    QN_MAX_WITH = 6,    /* WGSL files before a kernel's         */
     QN_MAX_SCRATCH = 3, /* scratch tensors of a node                */
 };
 
@@ -59,6 +59,7 @@ typedef struct qn_kernel_row {
     const char *spec[QN_MAX_SPEC];
     void (*write)(const uint32_t *spec, char *text, size_t capacity); /* NULL, or writes WGSL that spec calls for */
     uint32_t needs;
+    uint32_t workgroup_bytes; /* of workgroup memory, where it is over the 16 KiB that every device has */
     qn_row_class preferred;
     uint32_t min_rows, max_rows; /* live rows for which it is preferred; max 0: no bound        */
     bool checked;                /* indexed by data: keep the implementation's bounds checks           */
@@ -77,7 +78,8 @@ typedef struct qn_kernel_table {
 /* All tables, from ops.def; NULL ends. */
 extern const qn_kernel_table *const qn_kernel_tables[];
 
-/* Whether a device can run a row at all (features, workgroup limits). */
+/* Whether a device can run a row at all (features, workgroup limits; a row with a constant LEAST_SUBGROUP is not for
+ * smaller subgroups). */
 bool qn_row_runs_on(const qn_kernel_row *row, const qn_device_info *device);
 /* Whether plan() would choose it there for some number of rows without being forced. */
 bool qn_row_preferred_on(const qn_kernel_row *row, const qn_device_info *device);

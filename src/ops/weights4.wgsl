@@ -1,9 +1,12 @@
 // weights4.wgsl - four neighbouring rows of a packed matrix at once (layout: src/format/pack.h).
-// The including file declares  wdata: array<vec4<u32>>,  wscales, wmins: array<vec2<u32>>,  p.kw and p.groups; its row
-// the constants STORAGE, GROUP, SCALE_F16. A quad is rows 4q..4q+3 of the part; a unit 8 elements along K.
+// The including file declares  wdata: array<vec4<u32>>,  wscales, wmins: array<vec2<u32>>,  p.kw; its row the constants
+// STORAGE, GROUP, SCALE_F16, K. A quad is rows 4q..4q+3 of the part; a unit 8 elements along K.
 
 // Words of a unit.
 const UNIT_WORDS: u32 = select(select(select(1u, 2u, STORAGE == STORE_Q8), 4u, STORAGE == STORE_F16 || STORAGE == STORE_BF16), 8u, STORAGE == STORE_F32);
+
+// Scale groups of a row.
+const GROUPS: u32 = (K + GROUP - 1u) / GROUP;
 
 // Index of word `word` of a quad (in vec4), or of group g of a scales section with `stride` groups a row.
 fn quad_index(quad: u32, word: u32, stride: u32) -> u32 {
@@ -12,7 +15,7 @@ fn quad_index(quad: u32, word: u32, stride: u32) -> u32 {
 
 // The words of the scales (or minimums) of a quad's four rows in the group of element k, and what they stand for.
 fn quad_scale_words(quad: u32, k: u32) -> vec4<u32> {
-    let i = quad_index(quad, min(k / GROUP, p.groups - 1u), p.groups);
+    let i = quad_index(quad, min(k / GROUP, GROUPS - 1u), GROUPS);
     if (SCALE_F16 == 1u) {
         return vec4<u32>(wscales[i], vec2<u32>());
     }
@@ -20,7 +23,7 @@ fn quad_scale_words(quad: u32, k: u32) -> vec4<u32> {
 }
 
 fn quad_min_words(quad: u32, k: u32) -> vec4<u32> {
-    let i = quad_index(quad, min(k / GROUP, p.groups - 1u), p.groups);
+    let i = quad_index(quad, min(k / GROUP, GROUPS - 1u), GROUPS);
     if (SCALE_F16 == 1u) {
         return vec4<u32>(wmins[i], vec2<u32>());
     }

@@ -127,10 +127,9 @@ static void odd_groups_and_ragged_rows_work(void **state)
 
 /* ---- every row, every storage ---------------------------------------------------------------- */
 
-/* Whether the row multiplies this weight at all: integers want codes. */
 static bool serves(const qn_kernel_row *row, qn_weight_kind kind)
 {
-    return !row->inexact || kind >= QN_WEIGHT_Q8;
+    return !qn_row_const(row, kind >= QN_WEIGHT_Q8 ? "NO_CODES" : "NO_FLOATS");
 }
 
 static void every_row_computes_every_storage(void **state)
@@ -142,18 +141,21 @@ static void every_row_computes_every_storage(void **state)
         {QN_WEIGHT_Q8, 40, 144, 16, false, true},   {QN_WEIGHT_Q4, 65, 128, 32, true, true},
         {QN_WEIGHT_Q4, 96, 100, 64, false, false},  {QN_WEIGHT_Q4A, 34, 256, 32, false, true},
         {QN_WEIGHT_Q4A, 130, 288, 32, true, false}, {QN_WEIGHT_Q4, 20, 36, 16, false, true},
+        {QN_WEIGHT_Q4, 17, 8196, 32, true, false},  {QN_WEIGHT_F16, 9, 6180, 0, false, false},
+        {QN_WEIGHT_Q8, 18, 4256, 32, false, false}, /* several passes over K */
     };
     static const uint32_t rows[] = {1, 5, 128};
     for (uint32_t r = 0; r < qn_linear_kernels.n_rows; r++) {
         const qn_kernel_row *row = &qn_linear_kernels.rows[r];
-        qn_engine *engine = qn_test_engine(row->name);
+        qn_engine *engine = qn_test_row_engine(row);
         if (!qn_row_runs_on(row, qn_engine_device(engine))) {
             printf("not run on this device: %s\n", row->name);
             qn_engine_close(engine);
             continue;
         }
+        size_t n_rows = row->max_rows == 1 ? 2 : sizeof rows / sizeof rows[0]; /* one row after the other: slow */
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-            if (serves(row, cases[i].kind)) run_case(engine, &cases[i], rows, sizeof rows / sizeof rows[0], row);
+            if (serves(row, cases[i].kind)) run_case(engine, &cases[i], rows, n_rows, row);
         qn_engine_close(engine);
     }
 }
@@ -241,6 +243,8 @@ static const with_case with_cases[] = {
     {QN_WEIGHT_Q4A, 130, 288, WITH_NORM | WITH_RESIDUAL, true},
     {QN_WEIGHT_Q8, 34, 100, WITH_NORM | WITH_GATE, true}, /* gate and up in one block of rows */
     {QN_WEIGHT_F16, 66, 36, WITH_GATE, false},
+    {QN_WEIGHT_Q4, 48, 4160, WITH_NORM | WITH_GATE, true},
+    {QN_WEIGHT_F16, 33, 2200, WITH_NORM | WITH_RESIDUAL, false},
     {QN_WEIGHT_F32, 33, 68, WITH_NORM | WITH_RESIDUAL, false},
 };
 
@@ -249,7 +253,7 @@ static void every_row_computes_norm_residual_and_gate(void **state)
     (void)state;
     for (uint32_t r = 0; r < qn_linear_kernels.n_rows; r++) {
         const qn_kernel_row *row = &qn_linear_kernels.rows[r];
-        qn_engine *engine = qn_test_engine(row->name);
+        qn_engine *engine = qn_test_row_engine(row);
         for (size_t i = 0; i < sizeof with_cases / sizeof with_cases[0]; i++)
             if (qn_row_runs_on(row, qn_engine_device(engine)) && serves(row, with_cases[i].kind))
                 run_with(engine, &with_cases[i], row);
@@ -419,7 +423,7 @@ static void the_live_row_count_chooses_the_kernel(void **state)
     static const struct {
         qn_adapter_type type;
         const char *many, *one, *few;
-    } devices[] = {{QN_ADAPTER_DISCRETE, "linear.gemm", "linear.gemv", "linear.few"},
+    } devices[] = {{QN_ADAPTER_DISCRETE, "linear.gemm", "linear.gemv_plain", "linear.few"},
                    {QN_ADAPTER_SOFTWARE, "linear.quad8", "linear.quad1", "linear.quad4"}};
     static const uint32_t live[] = {128, 1, 3, 128, 1};
     for (size_t d = 0; d < 2; d++) {
@@ -455,7 +459,8 @@ static void narrow_matrices_take_narrow_tiles(void **state)
     static const struct {
         uint32_t live;
         const char *name;
-    } rows[] = {{1, "linear.gemv_narrow"}, {64, "linear.few"}, {65, "linear.gemm_narrow"}, {512, "linear.gemm_narrow"}};
+    } rows[] = {
+        {1, "linear.gemv_plain_8"}, {64, "linear.few"}, {65, "linear.gemm_narrow"}, {512, "linear.gemm_narrow"}};
     for (size_t i = 0; i < 4; i++) {
         t.tensors[x].live.dim[0] = rows[i].live;
         qn_assert_ok(qn_test_plan_live(&t));
@@ -530,7 +535,7 @@ static void large_matrices_fold_the_grid(void **state)
         qn_test_plan t;
         qn_test_plan_init(&t, QN_OP_LINEAR);
         t.device.max_binding_bytes = t.device.max_buffer_bytes = 1ull << 34;
-        qn_weight *w = described(&t.device, tiles[i] * 8 - 3, 32);
+        qn_weight *w = described(&t.device, tiles[i] * 16 - 3, 32);
         plan_for(&t, w, 1);
         qn_assert_ok(qn_test_plan_live(&t));
         const uint32_t *grid = t.plan.dispatches[0].grid;

@@ -274,9 +274,9 @@ static void default_routes(void **state)
 
 static void force_row(const qn_kernel_table *table, const qn_kernel_row *row)
 {
-    qn_engine *engine = qn_test_engine(row->name);
+    qn_engine *engine = qn_test_row_engine(row);
     if (!qn_row_runs_on(row, qn_engine_device(engine))) {
-        print_message("%s: not run, the software device with core features lacks what it needs\n", row->name);
+        print_message("%s: not run, the software device lacks what it needs\n", row->name);
         qn_engine_close(engine);
         return;
     }

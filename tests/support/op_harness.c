@@ -52,6 +52,13 @@ qn_engine *qn_test_engine(const char *route)
     return engine;
 }
 
+qn_engine *qn_test_row_engine(const qn_kernel_row *row)
+{
+    qn_engine *engine = NULL;
+    qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = row->needs == 0, .route = row->name}, &engine));
+    return engine;
+}
+
 void qn_test_limit_bindings(qn_engine *engine, uint64_t bytes)
 {
     ((qn_device_info *)(uintptr_t)qn_engine_device(engine))->max_binding_bytes = bytes;

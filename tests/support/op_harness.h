@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/status.h"
+#include "ops/op.h"
 #include "quern_graph.h"
 
 /* ---- status ---------------------------------------------------------------------------------- */
@@ -29,6 +30,8 @@ void qn_test_assert_fails(qn_status status, qn_code code, const char *part, cons
 qn_status qn_test_open_engine(qn_engine_options options, qn_engine **engine);
 /* The software adapter with core limits and no optional feature; route: a kernel row to force, or NULL. */
 qn_engine *qn_test_engine(const char *route);
+/* The same with the row forced; with the device's features where the row needs one. */
+qn_engine *qn_test_row_engine(const qn_kernel_row *row);
 /* Pretends that bindings of this device end at `bytes`, to see tensors computed in windows. */
 void qn_test_limit_bindings(qn_engine *engine, uint64_t bytes);
 
