@@ -307,7 +307,7 @@ static void rounded_activations_stay_within_half_a_code(void **state)
     (void)state;
     static const qn_weight_kind kinds[] = {QN_WEIGHT_Q4, QN_WEIGHT_Q4A, QN_WEIGHT_Q8};
     enum { N = 70, K = 320 };
-    qn_engine *engine = qn_test_engine("linear.gemm8_small");
+    qn_engine *engine = qn_test_engine("linear.gemm8_few");
     float *x = qn_test_floats((size_t)MAX_M * K, 7, 3.0f), *half_codes = qn_test_floats((size_t)MAX_M * K, 7, 3.0f);
     for (size_t block = 0; block < (size_t)MAX_M * K / 32; block++) {
         float peak = 0.0f;
@@ -507,10 +507,10 @@ static void rounded_activations_have_their_own_rows(void **state)
     static const struct {
         uint32_t n, live;
         const char *name;
-    } cases[] = {{8192, 512, "linear.gemm8"},
-                 {2048, 512, "linear.gemm8_narrow"},
-                 {512, 512, "linear.gemm8_small"},
-                 {8192, 33, "linear.gemm8_small"}};
+    } cases[] = {{2048, 512, "linear.gemm8"},
+                 {512, 512, "linear.gemm8_narrow"},
+                 {8192, 17, "linear.gemm8_narrow"},
+                 {2048, 17, "linear.gemm8_few"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         qn_test_plan t;
         qn_test_plan_init(&t, QN_OP_LINEAR);
