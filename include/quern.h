@@ -183,7 +183,7 @@ typedef struct qn_model_info {
     bool has_tokenizer;          /* a tokenizer that this version reads                           */
     char tokenizer[64];          /* "gpt2 / llama-bpe", or why there is none                      */
     char chat_template[64];      /* "llama3", "" when the file has none, or "unsupported: ..."    */
-    uint64_t kv_bytes_per_token; /* GPU bytes of KV cache for one position, all layers            */
+    uint64_t kv_bytes_per_token; /* GPU bytes of KV cache for one position, all layers, in f32    */
 } qn_model_info;
 
 /* Opens a GGUF file and loads its weights into GPU memory (blocking; see qn_loader for steps). */
@@ -354,7 +354,7 @@ typedef struct qn_session qn_session;
 
 /* How keys and values are kept. */
 typedef enum qn_kv_type {
-    QN_KV_DEFAULT = 0, /* f16 with QN_PRECISION_AUTO, else f32                */
+    QN_KV_DEFAULT = 0, /* f16 with QN_PRECISION_AUTO on a GPU, else f32       */
     QN_KV_F32,
     QN_KV_F16,
     QN_KV_Q8_0, /* blocks of 32 signed bytes with an f16 scale         */

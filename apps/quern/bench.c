@@ -344,7 +344,7 @@ static void op_table(bench_options *o, qn_cli_option table[OP_OPTIONS])
          .kind = QN_CLI_TEXT,
          .argument = "OP",
          .target = &o->op.op,
-         .help = "time one operation instead of a model: linear_q4gsw,\nsdpa_with_kv_cache or sample"},
+         .help = "time one operation instead of a model: linear_q4gsw,\nsdpa_with_kv_cache, attend or sample"},
         {.name = "shape",
          .kind = QN_CLI_TEXT,
          .argument = "SHAPE",

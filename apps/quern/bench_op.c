@@ -239,6 +239,43 @@ static qn_status build_sdpa(op_bench *b)
     return qn_graph_build(b->graph);
 }
 
+/* ---- attend ---------------------------------------------------------------------------------- */
+
+static qn_status build_attend(op_bench *b)
+{
+    const shape_field fields[] = {{.name = "S", .required = true},
+                                  {.name = "pos", .required = true},
+                                  {.name = "Hq", .required = true},
+                                  {.name = "Hkv", .required = true},
+                                  {.name = "D", .required = true},
+                                  {.name = "C"},
+                                  {.name = "kv"}};
+    b->n_fields = sizeof fields / sizeof fields[0];
+    memcpy(b->fields, fields, sizeof fields);
+    QN_CLI_TRY(read_shape(b));
+    uint32_t s = field(b, "S"), pos = field(b, "pos"), hq = field(b, "Hq"), hkv = field(b, "Hkv"), d = field(b, "D");
+    uint32_t c = field(b, "C") ? field(b, "C") : pos + s, bits = field(b, "kv");
+    qn_dtype dtype = bits == 16 ? QN_F16 : bits == 8 ? QN_Q8_0 : QN_F32;
+    qn_shape live = qn_shape_4(1, pos + s, hkv, d), cache = qn_shape_4(1, c, hkv, d);
+    uint64_t read = 2 * qn_state_bytes(dtype, &live);
+    b->bytes = (double)read + 2 * 4.0 * hq * d * s; /* caches, q and o */
+    b->flops = 4.0 * hq * d * ((double)s * pos + 0.5 * s * (s + 1.0));
+    b->copies = choose_copies(b, read);
+    b->state_count = qn_state_bytes(dtype, &cache) / 4;
+    QN_CLI_TRY(open_graph(b));
+    qn_value q = add_input(b, "q", qn_shape_4(1, s, hq, d)), o = 0;
+    b->pos = qn_graph_int(b->graph, "input_pos", c);
+    for (uint32_t i = 0; i < b->copies; i++) {
+        qn_value kc = qn_graph_state(b->graph, "k_cache", dtype, cache);
+        qn_value vc = qn_graph_state(b->graph, "v_cache", dtype, cache);
+        b->states[b->n_states++] = kc;
+        b->states[b->n_states++] = vc;
+        o = qn_attend(b->graph, &(qn_attend_options){.q = q, .k_cache = kc, .v_cache = vc, .pos = b->pos});
+    }
+    qn_graph_output(b->graph, b->output = o, "o");
+    return qn_graph_build(b->graph);
+}
+
 /* ---- sample ---------------------------------------------------------------------------------- */
 
 /* t and p in percent; without t: greedy. */
@@ -270,7 +307,10 @@ static qn_status build_sample(op_bench *b)
 static const struct {
     const char *name;
     qn_status (*build)(op_bench *b);
-} ops[] = {{"linear_q4gsw", build_linear}, {"sdpa_with_kv_cache", build_sdpa}, {"sample", build_sample}};
+} ops[] = {{"linear_q4gsw", build_linear},
+           {"sdpa_with_kv_cache", build_sdpa},
+           {"attend", build_attend},
+           {"sample", build_sample}};
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
@@ -392,7 +432,7 @@ static qn_status run(op_bench *b)
     size_t i = 0, n = sizeof ops / sizeof ops[0];
     while (i < n && strcmp(ops[i].name, b->o->op) != 0) i++;
     if (i == n)
-        return qn_cli_fail(QN_ERR_ARGUMENT, "--op: \"%s\" is none of linear_q4gsw, sdpa_with_kv_cache, sample",
+        return qn_cli_fail(QN_ERR_ARGUMENT, "--op: \"%s\" is none of linear_q4gsw, sdpa_with_kv_cache, attend, sample",
                            b->o->op);
     QN_CLI_TRY(ops[i].build(b));
     QN_CLI_TRY(fill(b));

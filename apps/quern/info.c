@@ -1,6 +1,7 @@
 /* info.c - `quern info`: what a GGUF file holds, from its header alone. */
 #include "info.h"
 #include "commands.h"
+#include "lm.h"
 #include "program.h"
 
 #include <inttypes.h>
@@ -50,9 +51,10 @@ qn_engine *qn_cli_info_engine(const qn_cli_engine *e, char name[128])
 }
 
 /* Limits and kind of the device decide how weights are split and how long a chunk is, so it is asked. */
-static void predict_memory(info_report *r, const qn_cli_engine *e, uint32_t ctx)
+static void predict_memory(info_report *r, const qn_cli_engine *e, const qn_cli_info_options *o)
 {
-    const qn_session_options session = {.ctx = ctx, .precision = QN_PRECISION_AUTO}; /* as run and chat */
+    const qn_session_options session = {
+        .ctx = o->ctx, .precision = QN_PRECISION_AUTO, .kv_type = (qn_kv_type)o->kv_type}; /* as run and chat */
     qn_engine *engine = qn_cli_info_engine(e, r->device);
     r->memory_status =
         qn_inspect_memory(r->file, engine ? qn_engine_device(engine) : NULL, &session, e->gpu_memory, &r->memory);
@@ -206,7 +208,7 @@ static int info_gguf(const qn_cli_info_options *o, const char *path)
     if (s.code != QN_OK) return qn_cli_exit("info", s);
     info_report r = {.path = path, .info = qn_inspect_info(file), .file = file};
     count_types(&r);
-    predict_memory(&r, &o->engine, o->ctx);
+    predict_memory(&r, &o->engine, o);
     if (o->json)
         print_info_json(&r);
     else
@@ -237,6 +239,11 @@ static bool parse(int argc, char **argv, qn_cli_info_options *o, int *code)
          .argument = "N",
          .target = &o->ctx,
          .help = "predict the memory of a GGUF file for a context of N\ntokens (default: what `run` would take)"},
+        {.name = "kv-type",
+         .kind = QN_CLI_CHOICE,
+         .argument = QN_CLI_KV_TYPES,
+         .target = &o->kv_type,
+         .help = qn_cli_kv_type_help},
         {.name = "tensors",
          .letter = 't',
          .kind = QN_CLI_FLAG,

@@ -8,6 +8,7 @@ typedef struct qn_cli_info_options {
     const char *model;
     qn_cli_texts data;
     uint32_t ctx;
+    uint32_t kv_type; /* qn_kv_type */
     bool json, tensors;
     qn_cli_engine engine;
 } qn_cli_info_options;

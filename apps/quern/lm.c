@@ -10,6 +10,9 @@ const char *const qn_cli_precision_auto =
 const char *const qn_cli_precision_exact =
     "exact: activations, keys and values as f32; auto: kernels may\nround them (exact); programs are always exact";
 
+const char *const qn_cli_kv_type_help =
+    "how keys and values are kept (auto: f16 with precision auto on a GPU,\nelse f32)";
+
 void qn_cli_lm_table(qn_cli_lm_options *o, qn_cli_option table[QN_CLI_LM_OPTIONS])
 {
     const qn_cli_option options[QN_CLI_LM_OPTIONS] = {
@@ -29,6 +32,11 @@ void qn_cli_lm_table(qn_cli_lm_options *o, qn_cli_option table[QN_CLI_LM_OPTIONS
          .argument = "exact|auto",
          .target = &o->precision,
          .help = o->precision == QN_PRECISION_AUTO ? qn_cli_precision_auto : qn_cli_precision_exact},
+        {.name = "kv-type",
+         .kind = QN_CLI_CHOICE,
+         .argument = QN_CLI_KV_TYPES,
+         .target = &o->kv_type,
+         .help = qn_cli_kv_type_help},
         {.name = "tokenizer",
          .kind = QN_CLI_TEXT,
          .argument = "FILE",
@@ -38,7 +46,7 @@ void qn_cli_lm_table(qn_cli_lm_options *o, qn_cli_option table[QN_CLI_LM_OPTIONS
         {.name = NULL},
     };
     memcpy(table, options, sizeof options);
-    if (o->no_tokenizer) table[3] = table[4];
+    if (o->no_tokenizer) table[4] = table[5];
 }
 
 /* ---- a session ------------------------------------------------------------------------------- */
@@ -133,7 +141,8 @@ static qn_status open_gguf(const qn_cli_engine *e, const qn_cli_lm_options *o, q
     const qn_model_info *info = qn_model_get_info(lm->model);
     lm->n_vocab = info->n_vocab;
     lm->file_bytes = info->file_bytes;
-    const qn_session_options session = {.ctx = o->ctx, .chunk = o->chunk, .precision = (qn_precision)o->precision};
+    const qn_session_options session = {
+        .ctx = o->ctx, .chunk = o->chunk, .precision = (qn_precision)o->precision, .kv_type = (qn_kv_type)o->kv_type};
     QN_CLI_TRY(qn_session_open(lm->model, &session, &lm->session));
     lm->precision = session.precision;
     lm->ctx = qn_session_ctx(lm->session);

@@ -13,13 +13,18 @@ typedef struct qn_cli_lm_options {
     bool no_tokenizer;
     uint32_t ctx, chunk;
     uint32_t precision; /* qn_precision: what the command takes by default */
+    uint32_t kv_type;   /* qn_kv_type                                      */
 } qn_cli_lm_options;
 
 /* The help of --precision, by what is the default. */
 extern const char *const qn_cli_precision_auto, *const qn_cli_precision_exact;
 
-enum { QN_CLI_LM_OPTIONS = 5 };
-/* --model, --data, --precision and, unless o->no_tokenizer, --tokenizer. */
+/* --kv-type: the names of qn_kv_type, in order. */
+#define QN_CLI_KV_TYPES "auto|f32|f16|q8_0"
+extern const char *const qn_cli_kv_type_help;
+
+enum { QN_CLI_LM_OPTIONS = 6 };
+/* --model, --data, --precision, --kv-type and, unless o->no_tokenizer, --tokenizer. */
 void qn_cli_lm_table(qn_cli_lm_options *o, qn_cli_option table[QN_CLI_LM_OPTIONS]);
 
 typedef struct qn_cli_lm qn_cli_lm;

@@ -239,6 +239,10 @@ void qn_graph_output(qn_graph *g, qn_value value, const char *name)
 {
     if (g->status.code != QN_OK) return;
     bool tensor = value != 0 && value < g->n_values && !qn_graph_tensor(g, value)->is_int;
+    if (tensor && qn_graph_tensor(g, value)->dtype > QN_I32) {
+        qn_graph_failed(g, qn_fail(QN_ERR_ARGUMENT, "output %s is a cache of f16 or q8_0", name ? name : ""));
+        return;
+    }
     if (!tensor || qn_graph_place(g, qn_graph_root(g, value))->kind == QN_PLACE_WEIGHT) {
         qn_graph_failed(g, qn_fail(QN_ERR_ARGUMENT, "output %s is not %s of this graph", name ? name : "",
                                    tensor ? "computed: it is a weight" : "a tensor"));

@@ -24,7 +24,8 @@ static qn_value cache(const pass *f, const char *name, uint32_t layer)
 {
     char text[32];
     snprintf(text, sizeof text, "%s.%u", name, layer);
-    return qn_graph_state(f->g, text, QN_F32, qn_shape_4(1, f->sizes->ctx, f->h->n_kv_heads, f->h->head_dim));
+    return qn_graph_state(f->g, text, f->sizes->kv_type,
+                          qn_shape_4(1, f->sizes->ctx, f->h->n_kv_heads, f->h->head_dim));
 }
 
 static qn_value linear(const pass *f, qn_value x, qn_weight *w)

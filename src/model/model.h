@@ -80,6 +80,7 @@ typedef struct qn_model_sizes {
     uint32_t chunk;      /* most tokens of an execution       */
     uint32_t max_logits; /* most rows of logits               */
     uint32_t in_flight;  /* most executions under way         */
+    qn_dtype kv_type;    /* of the KV cache: f32, f16 or q8_0 */
 } qn_model_sizes;
 
 /* The forward pass of the llama architecture. Failures are kept in the graph. */

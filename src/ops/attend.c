@@ -5,10 +5,12 @@
 #include <math.h>
 #include <string.h>
 
-enum { FEW_ROWS = 8 };
+enum { FEW_ROWS = 24 };
 
-/* TILE_T: queries of a workgroup. MAX_D: the largest head_dim. MIN_SPLIT: the fewest cache rows of a split. GROUPS: so
- * many workgroups are wanted, which is what a context is cut for. */
+/* TILE_T: queries of a workgroup. MAX_D: the largest head_dim. GROUPS: so many workgroups are wanted, which is what a
+ * context is cut for; into splits of at least MIN_SPLIT cache rows, and not at all up to WHOLE rows, where the second
+ * dispatch takes longer than what it saves. MAX_SPLIT: the most rows of a split (none: any). LANES: tiles of a
+ * workgroup. */
 static const qn_kernel_row attend_rows[] = {
     {.name = "attend.few",
      .source = "attend_few",
@@ -16,10 +18,35 @@ static const qn_kernel_row attend_rows[] = {
      .entry = "attend_few",
      .access = "rrrww",
      .workgroup = {128, 1, 1},
-     .consts = {{"TILE_T", 4}, {"MAX_D", 256}, {"MIN_SPLIT", 64}, {"GROUPS", 528}},
+     .consts = {{"TILE_T", 4}, {"MAX_D", 256}, {"MIN_SPLIT", 64}, {"WHOLE", 192}, {"GROUPS", 264}},
      .spec = {"D8", "KV_TYPE"},
      .preferred = QN_ROW_GPU,
      .max_rows = FEW_ROWS},
+    {.name = "attend.tile",
+     .source = "attend_tile",
+     .with = {"attend", "attend_split", "kv_load"},
+     .entry = "attend_tile",
+     .access = "rrrww",
+     .workgroup = {16, 8, 1},
+     .consts = {{"TILE_T", 64}, {"MAX_D", 128}, {"MIN_SPLIT", 256}, {"WHOLE", 1024}, {"GROUPS", 264}},
+     .spec = {"D8", "KV_TYPE"},
+     .preferred = QN_ROW_GPU,
+     .min_rows = FEW_ROWS + 1},
+    {.name = "attend.each",
+     .source = "attend_each",
+     .with = {"attend", "attend_split", "kv_load"},
+     .entry = "attend_each",
+     .access = "rrrww",
+     .workgroup = {8, 1, 1},
+     .consts = {{"TILE_T", 1},
+                {"LANES", 8},
+                {"MAX_D", 256},
+                {"MIN_SPLIT", 64},
+                {"MAX_SPLIT", 1984},
+                {"GROUPS", 64},
+                {"PACKED", 1}},
+     .spec = {"D8", "KV_TYPE"},
+     .preferred = QN_ROW_SOFTWARE},
 };
 
 static const qn_kernel_row reduce_rows[] = {
@@ -64,8 +91,11 @@ static attend_live make_live(const qn_sdpa_shape *shape, const qn_kernel_row *ro
     attend_live l = {.ctx = at.pos + at.seq, .n_t = at.seq * (shape->n_heads / shape->n_kv_heads)};
     l.tiles = (uint64_t)shape->n_kv_heads * qn_div_up(l.n_t, qn_row_const(row, "TILE_T"));
     uint32_t groups = qn_row_const(row, "GROUPS"), least = qn_row_const(row, "MIN_SPLIT");
-    uint32_t wanted = l.tiles < groups ? groups / (uint32_t)l.tiles : 1;
+    bool whole = l.ctx <= qn_row_const(row, "WHOLE");
+    uint32_t wanted = l.tiles < groups && !whole ? groups / (uint32_t)l.tiles : 1;
     l.split_rows = qn_div_up(qn_div_up(l.ctx, wanted), least) * least;
+    uint32_t most = qn_row_const(row, "MAX_SPLIT");
+    if (most && l.split_rows > most) l.split_rows = most;
     l.n_windows = qn_div_up(l.ctx, shape->windows.rows);
     for (uint32_t w = 0; w < l.n_windows; w++)
         l.n_splits += qn_div_up(window_rows(&shape->windows, l.ctx, w), l.split_rows);
@@ -86,6 +116,8 @@ static uint64_t most_scratch(const qn_sdpa_shape *shape, const qn_kernel_row *ro
     uint64_t cut = (uint64_t)qn_row_const(row, "GROUPS") * qn_row_const(row, "TILE_T");
     uint64_t fine = lines * qn_div_up(at.pos + at.seq, qn_row_const(row, "MIN_SPLIT"));
     uint64_t n = cut < fine ? cut : fine;
+    uint32_t longest = qn_row_const(row, "MAX_SPLIT");
+    if (longest) n += lines * qn_div_up(at.pos + at.seq, longest);
     if (n_windows > 1) n += lines * n_windows;
     return part_bytes(shape, n ? n : 1);
 }
@@ -105,7 +137,7 @@ const qn_kernel_row *qn_plan_pick_attend(const qn_plan *p, const qn_sdpa_shape *
     const qn_kernel_row *row = qn_plan_pick(p, &qn_attend_kernels, mask, seq);
     if (!row || any || (p->forced && strcmp(row->name, p->forced) == 0)) return row;
     bool in_range = seq >= row->min_rows && (row->max_rows == 0 || seq <= row->max_rows);
-    return in_range && qn_row_preferred_on(row, p->device) ? row : NULL;
+    return in_range && qn_row_preferred_on(row, p->device) && !qn_row_const(row, "PACKED") ? row : NULL;
 }
 
 /* ---- dispatches ------------------------------------------------------------------------------ */
@@ -158,7 +190,8 @@ static qn_status add_window(qn_plan *p, const qn_sdpa_shape *shape, const qn_ker
     tell_work(shape, l, window_rows(&shape->windows, l->ctx, w), d);
     uint32_t splits = qn_div_up(window_rows(&shape->windows, l->ctx, w), l->split_rows);
     *split0 += splits;
-    return qn_grid_1d(p, d, l->tiles * splits);
+    uint32_t lanes = qn_row_const(row, "LANES");
+    return qn_grid_1d(p, d, qn_div_up_u64(l->tiles * splits, lanes ? lanes : 1));
 }
 
 static qn_status add_reduce(qn_plan *p, const qn_sdpa_shape *shape, const attend_live *l)

@@ -6,22 +6,25 @@ const SLICES: u32 = WG_X / D8;
 const ROWS: u32 = 4u;
 const STEP: u32 = SLICES * ROWS; // cache rows that a workgroup takes at a time
 
-var<workgroup> parts: array<vec4<f32>, WG_X * ROWS>;  // [row of the step, part]: four scores
-var<workgroup> scores: array<vec4<f32>, STEP>;
+const HALF: u32 = (SLICES + 1u) / 2u;
 
-struct Query {
-    a: array<vec4<f32>, 4>,
-    b: array<vec4<f32>, 4>,
+var<workgroup> parts: array<vec4<f32>, WG_X * ROWS + 4u * D8>; // [row of the step, part]: scores; [slice, query, d]
+var<workgroup> scores: array<vec4<f32>, STEP>;                 // [row of the step]
+
+// Elements of four queries, a column each: 8 part .. 8 part + 3 and the next four.
+struct Queries {
+    a: mat4x4<f32>,
+    b: mat4x4<f32>,
 }
 
-fn load_queries(work: Work, part: u32) -> Query {
-    var x: Query;
-    for (var i = 0u; i < 4u; i++) {
-        let at = query_at(work.kv, min(work.t0 + i, p.n_t - 1u)) + 2u * part;
-        x.a[i] = q[at] * p.scale;
-        x.b[i] = q[at + 1u] * p.scale;
-    }
-    return x;
+fn load_queries(work: Work, part: u32) -> Queries {
+    let last = p.n_t - 1u;
+    let q0 = query_at(work.kv, work.t0) + 2u * part;
+    let q1 = query_at(work.kv, min(work.t0 + 1u, last)) + 2u * part;
+    let q2 = query_at(work.kv, min(work.t0 + 2u, last)) + 2u * part;
+    let q3 = query_at(work.kv, min(work.t0 + 3u, last)) + 2u * part;
+    return Queries(p.scale * mat4x4<f32>(q[q0], q[q1], q[q2], q[q3]),
+                   p.scale * mat4x4<f32>(q[q0 + 1u], q[q1 + 1u], q[q2 + 1u], q[q3 + 1u]));
 }
 
 // The sums of a row's parts, begun at different ones for neighbours (memory banks); MASKED where a query does not see it.
@@ -37,93 +40,116 @@ fn add_parts(work: Work, c: u32, index: u32) {
     }
 }
 
+// An invocation's place: `slice` and `part` of it; those past the last slice repeat it and store nothing.
+struct Lane {
+    slice: u32,
+    part: u32,
+    stores: bool,
+}
+
+// Its part of the scores of row r of the slice goes to `parts`, its part of V comes back. Past the end that is the last
+// row again, whose score is masked there.
+fn take_row(work: Work, lane: Lane, queries: Queries, c: u32, r: u32) -> Eight {
+    let row = min(c + r * SLICES + lane.slice, work.end - 1u) - p.c0;
+    let e = work.kv * D8 + lane.part;
+    let k = k_eight(row, e);
+    let v = v_eight(row, e);
+    if (lane.stores) {
+        parts[(lane.slice * ROWS + r) * D8 + lane.part] = k.a * queries.a + k.b * queries.b;
+    }
+    return v;
+}
+
+fn store_sums(lane: Lane, slice: u32, a: mat4x4<f32>, b: mat4x4<f32>) {
+    if (!lane.stores) {
+        return;
+    }
+    let at = slice * 4u * D4 + 2u * lane.part;
+    parts[at] = a[0];
+    parts[at + 1u] = b[0];
+    parts[at + D4] = a[1];
+    parts[at + D4 + 1u] = b[1];
+    parts[at + 2u * D4] = a[2];
+    parts[at + 2u * D4 + 1u] = b[2];
+    parts[at + 3u * D4] = a[3];
+    parts[at + 3u * D4 + 1u] = b[3];
+}
+
 @compute @workgroup_size(WG_X)
 fn attend_few(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
               @builtin(local_invocation_index) index: u32) {
-    let work = work_at(workgroup, grid);
+    let work = work_at(workgroup.y * grid.x + workgroup.x);
     if (!work.live) {
         return;
     }
-    let part = index % D8;
-    let slice = min(index / D8, SLICES - 1u); // invocations past the last slice repeat it and store nothing
-    let stores = index < SLICES * D8;
-    let e = work.kv * D8 + part;
-    let query = load_queries(work, part);
+    let lane = Lane(min(index / D8, SLICES - 1u), index % D8, index < SLICES * D8);
+    let queries = load_queries(work, lane.part);
     var top = vec4<f32>(LOWEST);
     var total = vec4<f32>();
-    var sum_a: array<vec4<f32>, 4>;
-    var sum_b: array<vec4<f32>, 4>;
+    var sum_a = mat4x4<f32>(); // a column for each query
+    var sum_b = mat4x4<f32>();
     for (var c = work.begin; c < work.end; c += STEP) {
-        var v: array<Eight, ROWS>;
-        for (var r = 0u; r < ROWS; r++) {
-            // Past the end, the last row again: its score is masked there.
-            let row = min(c + r * SLICES + slice, work.end - 1u) - p.c0;
-            let k = k_eight(row, e);
-            v[r] = v_eight(row, e);
-            var s: vec4<f32>;
-            s.x = dot(query.a[0], k.a) + dot(query.b[0], k.b);
-            s.y = dot(query.a[1], k.a) + dot(query.b[1], k.b);
-            s.z = dot(query.a[2], k.a) + dot(query.b[2], k.b);
-            s.w = dot(query.a[3], k.a) + dot(query.b[3], k.b);
-            if (stores) {
-                parts[(slice * ROWS + r) * D8 + part] = s;
-            }
-        }
+        let v0 = take_row(work, lane, queries, c, 0u);
+        let v1 = take_row(work, lane, queries, c, 1u);
+        let v2 = take_row(work, lane, queries, c, 2u);
+        let v3 = take_row(work, lane, queries, c, 3u);
         workgroupBarrier();
         add_parts(work, c, index);
         workgroupBarrier();
-        var most = top;
-        for (var r = 0u; r < ROWS; r++) {
-            most = max(most, scores[slice * ROWS + r]);
-        }
+        let s0 = scores[lane.slice * ROWS];
+        let s1 = scores[lane.slice * ROWS + 1u];
+        let s2 = scores[lane.slice * ROWS + 2u];
+        let s3 = scores[lane.slice * ROWS + 3u];
+        let most = max(max(top, max(s0, s1)), max(s2, s3));
         let old = exp2(top - most);
+        let w0 = exp2(s0 - most);
+        let w1 = exp2(s1 - most);
+        let w2 = exp2(s2 - most);
+        let w3 = exp2(s3 - most);
         top = most;
-        total *= old;
-        for (var i = 0u; i < 4u; i++) {
-            sum_a[i] *= old[i];
-            sum_b[i] *= old[i];
-        }
-        for (var r = 0u; r < ROWS; r++) {
-            let w = exp2(scores[slice * ROWS + r] - most);
-            total += w;
-            for (var i = 0u; i < 4u; i++) {
-                sum_a[i] = fma(vec4<f32>(w[i]), v[r].a, sum_a[i]);
-                sum_b[i] = fma(vec4<f32>(w[i]), v[r].b, sum_b[i]);
-            }
-        }
+        total = total * old + ((w0 + w1) + (w2 + w3));
+        sum_a = add_outer(add_outer(scale_columns(sum_a, old), v0.a, w0), v1.a, w1);
+        sum_b = add_outer(add_outer(scale_columns(sum_b, old), v0.b, w0), v1.b, w1);
+        sum_a = add_outer(add_outer(sum_a, v2.a, w2), v3.a, w3);
+        sum_b = add_outer(add_outer(sum_b, v2.b, w2), v3.b, w3);
     }
-    // The slices' maxima and sums of weights, then two queries at a time their sums over V.
+    // The slices meet: their maxima and sums of weights, then their sums over V, the upper half of them first.
     workgroupBarrier();
-    if (part == 0u && stores) {
-        parts[slice] = top;
-        parts[SLICES + slice] = total;
+    if (lane.part == 0u && lane.stores) {
+        scores[lane.slice] = top;
+        scores[SLICES + lane.slice] = total;
     }
     workgroupBarrier();
     var most = vec4<f32>(LOWEST);
     for (var s = 0u; s < SLICES; s++) {
-        most = max(most, parts[s]);
-    }
-    var all = vec4<f32>();
-    for (var s = 0u; s < SLICES; s++) {
-        all += parts[SLICES + s] * exp2(parts[s] - most);
+        most = max(most, scores[s]);
     }
     let factor = exp2(top - most);
-    for (var i = 0u; i < 4u; i += 2u) {
-        workgroupBarrier();
-        for (var h = 0u; h < 2u && stores; h++) {
-            let at = (h * SLICES + slice) * D4 + 2u * part;
-            parts[at] = sum_a[i + h] * factor[i + h];
-            parts[at + 1u] = sum_b[i + h] * factor[i + h];
+    sum_a = scale_columns(sum_a, factor);
+    sum_b = scale_columns(sum_b, factor);
+    if (lane.slice >= HALF) {
+        store_sums(lane, lane.slice - HALF, sum_a, sum_b);
+    }
+    workgroupBarrier();
+    if (lane.slice + HALF < SLICES) {
+        let at = lane.slice * 4u * D4 + 2u * lane.part;
+        sum_a += mat4x4<f32>(parts[at], parts[at + D4], parts[at + 2u * D4], parts[at + 3u * D4]);
+        sum_b += mat4x4<f32>(parts[at + 1u], parts[at + D4 + 1u], parts[at + 2u * D4 + 1u], parts[at + 3u * D4 + 1u]);
+    }
+    workgroupBarrier();
+    if (lane.slice < HALF) {
+        store_sums(lane, lane.slice, sum_a, sum_b);
+    }
+    workgroupBarrier();
+    var all = vec4<f32>();
+    for (var s = 0u; s < SLICES; s++) {
+        all += scores[SLICES + s] * exp2(scores[s] - most);
+    }
+    for (var j = index; j < 4u * D4; j += WG_X) {
+        var sum = vec4<f32>();
+        for (var s = 0u; s < HALF; s++) {
+            sum += parts[s * 4u * D4 + j];
         }
-        workgroupBarrier();
-        for (var j = index; j < 2u * D4; j += WG_X) {
-            let h = j / D4;
-            let d = j % D4;
-            var sum = vec4<f32>();
-            for (var s = 0u; s < SLICES; s++) {
-                sum += parts[(h * SLICES + s) * D4 + d];
-            }
-            put(work, work.t0 + i + h, d, sum, most[i + h], all[i + h]);
-        }
+        put(work, work.t0 + j / D4, j % D4, sum, most[j / D4], all[j / D4]);
     }
 }

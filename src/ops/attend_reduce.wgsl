@@ -1,11 +1,23 @@
-// attend_reduce.wgsl - one query from its splits. WG_X vec4s of D side by side; WG_Y slices (a power of two) take the
-// splits in turn and meet in shared memory.
+// attend_reduce.wgsl - one query from its splits. WG_X vec4s of D side by side; WG_Y slices take the splits in turn
+// and meet in shared memory.
 
 @group(0) @binding(1) var<storage, read> partial: array<vec4<f32>>; // [Hkv, n_t, n_splits, D + 4]
 @group(0) @binding(2) var<storage, read_write> o: array<vec4<f32>>; // [S, Hq, D]
 
 var<workgroup> sums: array<vec4<f32>, WG_X * WG_Y>;
 var<workgroup> tops: array<vec2<f32>, WG_X * WG_Y>; // maximum, sum of weights
+
+struct Part {
+    top: vec2<f32>,
+    sum: vec4<f32>,
+}
+
+fn add(x: Part, top: vec2<f32>, sum: vec4<f32>) -> Part {
+    let most = max(x.top.x, top.x);
+    let a = exp2(x.top.x - most);
+    let b = exp2(top.x - most);
+    return Part(vec2<f32>(most, x.top.y * a + top.y * b), x.sum * a + sum * b);
+}
 
 @compute @workgroup_size(WG_X, WG_Y)
 fn attend_reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>,
@@ -16,37 +28,31 @@ fn attend_reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workg
     if (query >= p.n_kv * p.n_t) {
         return;
     }
-    let d = i % n_x * WG_X + local.x;
+    let d = min(i % n_x * WG_X + local.x, D4 - 1u); // past the end the last one again, which is not stored
     let at = partial_at(query / p.n_t, query % p.n_t, 0u);
-    var top = vec2<f32>(LOWEST, 0.0);
-    var sum = vec4<f32>();
-    if (d < D4) {
-        for (var s = local.y; s < p.n_splits; s += WG_Y) {
-            let other = partial[at + s * (D4 + 1u) + D4].xy;
-            let most = max(top.x, other.x);
-            let a = exp2(top.x - most);
-            let b = exp2(other.x - most);
-            top = vec2<f32>(most, top.y * a + other.y * b);
-            sum = sum * a + partial[at + s * (D4 + 1u) + d] * b;
+    var x = Part(vec2<f32>(LOWEST, 0.0), vec4<f32>());
+    // Two at a time: their loads do not wait for one another.
+    for (var s = local.y; s < p.n_splits; s += 2u * WG_Y) {
+        let first = at + s * (D4 + 1u);
+        let second = at + min(s + WG_Y, p.n_splits - 1u) * (D4 + 1u);
+        let top0 = partial[first + D4].xy;
+        let top1 = partial[second + D4].xy;
+        let sum0 = partial[first + d];
+        let sum1 = partial[second + d];
+        x = add(x, top0, sum0);
+        if (s + WG_Y < p.n_splits) {
+            x = add(x, top1, sum1);
         }
     }
     if (WG_Y > 1u) {
-        let mine = local.y * WG_X + local.x;
-        for (var half = WG_Y / 2u; half > 0u; half /= 2u) {
-            tops[mine] = top;
-            sums[mine] = sum;
-            workgroupBarrier();
-            let there = select(mine, mine + half * WG_X, local.y < half);
-            let other = tops[there];
-            let most = max(top.x, other.x);
-            let a = exp2(top.x - most);
-            let b = exp2(other.x - most);
-            top = vec2<f32>(most, top.y * a + other.y * b);
-            sum = sum * a + sums[there] * b;
-            workgroupBarrier();
+        tops[local.y * WG_X + local.x] = x.top;
+        sums[local.y * WG_X + local.x] = x.sum;
+        workgroupBarrier();
+        for (var y = 1u; y < min(WG_Y, p.n_splits) && local.y == 0u; y++) {
+            x = add(x, tops[y * WG_X + local.x], sums[y * WG_X + local.x]);
         }
     }
-    if (d < D4 && local.y == 0u) {
-        o[query_at(query / p.n_t, query % p.n_t) + d] = sum / top.y;
+    if (i % n_x * WG_X + local.x < D4 && local.y == 0u) {
+        o[query_at(query / p.n_t, query % p.n_t) + d] = x.sum / x.top.y;
     }
 }

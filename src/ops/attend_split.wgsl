@@ -6,7 +6,7 @@
 @group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;       // [S, Hq, D]
 @group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [Hkv, n_t, n_splits, D + 4]
 
-// What a workgroup makes: TILE_T queries of a kv head over the cache rows begin <= c < end.
+// What a workgroup (attend_each: an invocation) makes: TILE_T queries of a kv head over the cache rows begin <= c < end.
 struct Work {
     live: bool, // false: past the last one
     kv: u32,
@@ -22,8 +22,7 @@ fn visible(t: u32) -> u32 {
 }
 
 // The tiles with the longest context come first.
-fn work_at(workgroup: vec3<u32>, grid: vec3<u32>) -> Work {
-    let i = workgroup.y * grid.x + workgroup.x;
+fn work_at(i: u32) -> Work {
     let tiles = (p.n_t + TILE_T - 1u) / TILE_T;
     let per_tile = p.n_kv * p.window_splits;
     let live = i < per_tile * tiles;
@@ -47,4 +46,16 @@ fn put(work: Work, t: u32, d: u32, sum: vec4<f32>, top: f32, total: f32) {
     if (d == 0u) {
         partial[at + D4] = vec4<f32>(top, total, 0.0, 0.0);
     }
+}
+
+// Matrices hold a column for each of four queries; columns are named, not indexed by loops, so that they stay in
+// registers.
+fn scale_columns(m: mat4x4<f32>, f: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(m[0] * f.x, m[1] * f.y, m[2] * f.z, m[3] * f.w);
+}
+
+// m + x . y^T
+fn add_outer(m: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(fma(x, vec4<f32>(y.x), m[0]), fma(x, vec4<f32>(y.y), m[1]), fma(x, vec4<f32>(y.z), m[2]),
+                       fma(x, vec4<f32>(y.w), m[3]));
 }

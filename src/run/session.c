@@ -47,6 +47,22 @@ static uint32_t default_chunk(const qn_device_info *device)
     return device->type == QN_ADAPTER_DISCRETE ? CHUNK_DISCRETE : CHUNK_GPU;
 }
 
+/* Where the choice is the session's, what head_dim allows. */
+static qn_status choose_kv_type(const qn_hparams *h, const qn_device_info *device, const qn_session_options *o,
+                                qn_dtype *type)
+{
+    static const qn_dtype types[] = {[QN_KV_F32] = QN_F32, [QN_KV_F16] = QN_F16, [QN_KV_Q8_0] = QN_Q8_0};
+    uint32_t chosen = (uint32_t)o->kv_type;
+    if (chosen > QN_KV_Q8_0) return qn_fail(QN_ERR_ARGUMENT, "there is no KV type %u", chosen);
+    bool gpu = device->type != QN_ADAPTER_SOFTWARE; /* a processor pays more for the conversion than for the memory */
+    bool half = gpu && o->precision == QN_PRECISION_AUTO && h->head_dim % 8 == 0;
+    *type = chosen == QN_KV_DEFAULT ? half ? QN_F16 : QN_F32 : types[chosen];
+    uint32_t unit = *type == QN_Q8_0 ? 32 : *type == QN_F16 ? 8 : 1;
+    if (h->head_dim % unit == 0) return qn_ok();
+    return qn_fail(QN_ERR_UNSUPPORTED, "a KV cache of this type needs heads of a multiple of %u, the model's are of %u",
+                   unit, h->head_dim);
+}
+
 qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, const qn_session_options *options,
                            qn_model_sizes *sizes)
 {
@@ -72,18 +88,19 @@ qn_status qn_session_sizes(const qn_model *model, const qn_device_info *device, 
         .max_logits = rows < chunk ? (uint32_t)rows : chunk,
         .in_flight = device->type == QN_ADAPTER_SOFTWARE ? IN_FLIGHT_SOFTWARE : IN_FLIGHT_GPU,
     };
-    return qn_ok();
+    return choose_kv_type(h, device, o, &sizes->kv_type);
 }
 
 qn_status qn_session_check(const qn_model *model, const qn_device_info *device, const qn_model_sizes *sizes)
 {
     const qn_hparams *h = &model->hparams;
     uint64_t buffer = device->max_buffer_bytes, binding = device->max_binding_bytes;
+    qn_shape keys = qn_shape_4(1, sizes->ctx, h->n_kv_heads, h->head_dim);
     const struct {
         const char *what;
         uint64_t bytes, most; /* no product passes 2^57: read.c bounds the factors */
     } tensors[] = {
-        {"keys of a layer", (uint64_t)sizes->ctx * h->n_kv_heads * h->head_dim * sizeof(float), buffer},
+        {"keys of a layer", qn_state_bytes(sizes->kv_type, &keys), buffer},
         {"the RoPE table", (uint64_t)sizes->ctx * h->head_dim * sizeof(float),
          binding < MAX_ROPE_BYTES ? binding : MAX_ROPE_BYTES},
         {"an activation", sizes->chunk * widest_row(h) * sizeof(float), buffer},

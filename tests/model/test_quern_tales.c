@@ -104,6 +104,8 @@ typedef struct accuracy {
 static const accuracy accuracies[] = {
     {"exact", {.precision = QN_PRECISION_EXACT}, 2e-3},
     {"auto", {.precision = QN_PRECISION_AUTO}, 0.2},
+    {"f16 cache", {.kv_type = QN_KV_F16}, 2e-2},
+    {"q8_0 cache", {.kv_type = QN_KV_Q8_0}, 0.2},
 };
 enum { N_ACCURACIES = sizeof accuracies / sizeof accuracies[0], EXACT = 0, AUTO };
 

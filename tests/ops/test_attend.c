@@ -150,8 +150,9 @@ static void check_call(fixture *f, call c)
     heads h = f->heads;
     char what[128];
     uint32_t nq = h.q * h.dim, nk = h.kv * h.dim;
-    snprintf(what, sizeof what, "type %d D=%u Hq=%u Hkv=%u C=%u S=%u pos=%u", (int)f->dtype, h.dim, h.q, h.kv,
-             f->cache_rows, c.seq, c.pos);
+    snprintf(what, sizeof what, "%s: type %d D=%u Hq=%u Hkv=%u C=%u S=%u pos=%u",
+             qn_graph_n_dispatches(f->graph) ? qn_graph_dispatch(f->graph, 1).kernel : "first", (int)f->dtype, h.dim,
+             h.q, h.kv, f->cache_rows, c.seq, c.pos);
     float *qkv = qn_test_floats((size_t)c.seq * (nq + 2 * nk), 1000 * c.pos + c.seq, 1.5f);
     qn_assert_ok(qn_graph_set_input(f->graph, f->qkv, qn_shape_2(c.seq, nq + 2 * nk), qkv));
     qn_assert_ok(qn_graph_set_int(f->graph, f->pos, c.pos));

@@ -450,8 +450,8 @@ static void build_covers_calls(void **state)
     (void)state;
     static const uint64_t limits[] = {128 << 20, 8192, 4096, 2048}; /* binding limits: many rounds and windows */
     static const qn_adapter_type types[] = {QN_ADAPTER_DISCRETE, QN_ADAPTER_SOFTWARE};
-    static const char *const routes[] = {NULL, "sdpa.softmax_row", "attend.few"};
-    for (size_t i = 0; i < 24; i++) {
+    static const char *const routes[] = {NULL, "sdpa.softmax_row", "attend.few", "attend.tile", "attend.each"};
+    for (size_t i = 0; i < 40; i++) {
         qn_test_plan t;
         sdpa_init(&t, (dims){9, 6, 2, 8, 150});
         t.device.max_binding_bytes = limits[i % 4];

@@ -13,7 +13,7 @@
 /* Live rows and position of each call; the reverse order follows. */
 static const struct call {
     uint32_t rows, pos;
-} calls[] = {{40, 0}, {1, 40}, {3, 7}, {40, 24}, {1, 0}, {9, 5}, {8, 5}, {3, 90}, {33, 1}, {2, 2}};
+} calls[] = {{40, 0}, {1, 40}, {3, 7}, {40, 24}, {1, 0}, {9, 5}, {8, 5}, {3, 220}, {33, 1}, {2, 2}};
 enum { N_CALLS = sizeof calls / sizeof calls[0] };
 
 /* ---- building and running -------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
 #undef QN_OP
 #undef QN_KERNELS
 
-enum { MAX_INPUTS = 4, MAX_WEIGHTS = 2, MAX_STATES = 2, MAX_TABLES = 4, MAX_ROWS = 40, CONTEXT = 128, MAX_LAST = 24 };
+enum { MAX_INPUTS = 4, MAX_WEIGHTS = 2, MAX_STATES = 2, MAX_TABLES = 4, MAX_ROWS = 40, CONTEXT = 256, MAX_LAST = 24 };
 
 typedef struct built {
     qn_graph *g;
