@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { FEW_ROWS = 24 };
+enum { FEW_ROWS = 32 };
 
 /* TILE_T: queries of a workgroup. MAX_D: the largest head_dim. GROUPS: so many workgroups are wanted, which is what a
  * context is cut for; into splits of at least MIN_SPLIT cache rows, and not at all up to WHOLE rows, where the second

@@ -8,7 +8,7 @@ const STEP: u32 = SLICES * ROWS; // cache rows that a workgroup takes at a time
 
 const HALF: u32 = (SLICES + 1u) / 2u;
 
-var<workgroup> parts: array<vec4<f32>, WG_X * ROWS + 4u * D8>; // [row of the step, part]: scores; [slice, query, d]
+var<workgroup> parts: array<vec4<f32>, max(WG_X * ROWS, HALF * 4u * D4)>; // [row of the step, part]: scores; [slice, query, d]
 var<workgroup> scores: array<vec4<f32>, STEP>;                 // [row of the step]
 
 // Elements of four queries, a column each: 8 part .. 8 part + 3 and the next four.
@@ -47,17 +47,18 @@ struct Lane {
     stores: bool,
 }
 
-// Its part of the scores of row r of the slice goes to `parts`, its part of V comes back. Past the end that is the last
-// row again, whose score is masked there.
-fn take_row(work: Work, lane: Lane, queries: Queries, c: u32, r: u32) -> Eight {
-    let row = min(c + r * SLICES + lane.slice, work.end - 1u) - p.c0;
-    let e = work.kv * D8 + lane.part;
-    let k = k_eight(row, e);
-    let v = v_eight(row, e);
+// Row r of the slice in the step from c, within the window. Past the end that is the last row again, whose score is
+// masked there.
+fn row_of(work: Work, lane: Lane, c: u32, r: u32) -> u32 {
+    return min(c + r * SLICES + lane.slice, max(work.end, work.begin + 1u) - 1u) - p.c0;
+}
+
+// Its part of the scores of row r goes to `parts`.
+fn store_part(lane: Lane, queries: Queries, k: Packed, e: u32, r: u32) {
+    let x = unpack(k, e);
     if (lane.stores) {
-        parts[(lane.slice * ROWS + r) * D8 + lane.part] = k.a * queries.a + k.b * queries.b;
+        parts[(lane.slice * ROWS + r) * D8 + lane.part] = x.a * queries.a + x.b * queries.b;
     }
-    return v;
 }
 
 fn store_sums(lane: Lane, slice: u32, a: mat4x4<f32>, b: mat4x4<f32>) {
@@ -88,11 +89,25 @@ fn attend_few(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgrou
     var total = vec4<f32>();
     var sum_a = mat4x4<f32>(); // a column for each query
     var sum_b = mat4x4<f32>();
+    // Loads run ahead by a step: of K while the weights are made, of V while the next scores are.
+    let e = work.kv * D8 + lane.part;
+    var k0 = load_k(row_of(work, lane, work.begin, 0u), e);
+    var k1 = load_k(row_of(work, lane, work.begin, 1u), e);
+    var k2 = load_k(row_of(work, lane, work.begin, 2u), e);
+    var k3 = load_k(row_of(work, lane, work.begin, 3u), e);
+    var v0 = load_v(row_of(work, lane, work.begin, 0u), e);
+    var v1 = load_v(row_of(work, lane, work.begin, 1u), e);
+    var v2 = load_v(row_of(work, lane, work.begin, 2u), e);
+    var v3 = load_v(row_of(work, lane, work.begin, 3u), e);
     for (var c = work.begin; c < work.end; c += STEP) {
-        let v0 = take_row(work, lane, queries, c, 0u);
-        let v1 = take_row(work, lane, queries, c, 1u);
-        let v2 = take_row(work, lane, queries, c, 2u);
-        let v3 = take_row(work, lane, queries, c, 3u);
+        store_part(lane, queries, k0, e, 0u);
+        store_part(lane, queries, k1, e, 1u);
+        store_part(lane, queries, k2, e, 2u);
+        store_part(lane, queries, k3, e, 3u);
+        k0 = load_k(row_of(work, lane, c + STEP, 0u), e);
+        k1 = load_k(row_of(work, lane, c + STEP, 1u), e);
+        k2 = load_k(row_of(work, lane, c + STEP, 2u), e);
+        k3 = load_k(row_of(work, lane, c + STEP, 3u), e);
         workgroupBarrier();
         add_parts(work, c, index);
         workgroupBarrier();
@@ -108,10 +123,18 @@ fn attend_few(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgrou
         let w3 = exp2(s3 - most);
         top = most;
         total = total * old + ((w0 + w1) + (w2 + w3));
-        sum_a = add_outer(add_outer(scale_columns(sum_a, old), v0.a, w0), v1.a, w1);
-        sum_b = add_outer(add_outer(scale_columns(sum_b, old), v0.b, w0), v1.b, w1);
-        sum_a = add_outer(add_outer(sum_a, v2.a, w2), v3.a, w3);
-        sum_b = add_outer(add_outer(sum_b, v2.b, w2), v3.b, w3);
+        let x0 = unpack(v0, e);
+        let x1 = unpack(v1, e);
+        let x2 = unpack(v2, e);
+        let x3 = unpack(v3, e);
+        sum_a = add_outer(add_outer(scale_columns(sum_a, old), x0.a, w0), x1.a, w1);
+        sum_b = add_outer(add_outer(scale_columns(sum_b, old), x0.b, w0), x1.b, w1);
+        sum_a = add_outer(add_outer(sum_a, x2.a, w2), x3.a, w3);
+        sum_b = add_outer(add_outer(sum_b, x2.b, w2), x3.b, w3);
+        v0 = load_v(row_of(work, lane, c + STEP, 0u), e);
+        v1 = load_v(row_of(work, lane, c + STEP, 1u), e);
+        v2 = load_v(row_of(work, lane, c + STEP, 2u), e);
+        v3 = load_v(row_of(work, lane, c + STEP, 3u), e);
     }
     // The slices meet: their maxima and sums of weights, then their sums over V, the upper half of them first.
     workgroupBarrier();
