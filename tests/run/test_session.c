@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,14 @@ static void assert_holds(const qn_session *s, const int32_t *tokens, size_t n)
 
 /* ---- prefix reuse ---------------------------------------------------------------------------- */
 
+/* Logits of the same tokens. One row of x and several take different kernels, which agree to rounding. */
+static void assert_same_logits(const float *got, const float *want)
+{
+    for (size_t i = 0; i < N_VOCAB; i++)
+        if (!(fabsf(got[i] - want[i]) <= 1e-5f * (1 + fabsf(want[i]))))
+            fail_msg("logit %zu is %g, not %g", i, (double)got[i], (double)want[i]);
+}
+
 static void longest_common_prefix_is_kept(void **state)
 {
     fixture *f = *state;
@@ -75,7 +84,7 @@ static void longest_common_prefix_is_kept(void **state)
         assert_int_equal(qn_test_feed(s, turns[i].tokens, turns[i].n, N_VOCAB, got), turns[i].kept);
         assert_holds(s, turns[i].tokens, turns[i].n);
         fresh(f->model, turns[i].tokens, turns[i].n, want);
-        assert_memory_equal(got, want, sizeof want); /* bit for bit */
+        assert_same_logits(got, want);
     }
     qn_session_close(s);
 }
@@ -96,13 +105,13 @@ static void only_computed_tokens_count_as_kept(void **state)
     assert_holds(s, f->tokens, 8);
     assert_int_equal(qn_test_feed(s, f->tokens, 12, N_VOCAB, got), 8);
     fresh(f->model, f->tokens, 12, want);
-    assert_memory_equal(got, want, sizeof want);
+    assert_same_logits(got, want);
     /* A list that comes from the session itself. */
     size_t n = 0;
     const int32_t *own = qn_session_tokens(s, &n);
     assert_int_equal(qn_test_feed(s, own, n - 2, N_VOCAB, got), 9);
     fresh(f->model, f->tokens, 10, want);
-    assert_memory_equal(got, want, sizeof want);
+    assert_same_logits(got, want);
     qn_session_close(s);
 }
 
@@ -386,7 +395,7 @@ static void sessions_close_with_work_under_way(void **state)
     qn_session_close(t);
     qn_session_close(NULL);
     fresh(f->model, f->tokens, 9, want);
-    assert_memory_equal(got, want, sizeof want);
+    assert_same_logits(got, want);
     assert_int_equal(qn_engine_gpu_bytes(f->engine, NULL), held);
 }
 
