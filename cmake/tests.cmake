@@ -16,6 +16,7 @@ set(environment
   QN_WGPU_DIR=${QN_WGPU_DIR}
   CC=${CMAKE_C_COMPILER}
   CMAKE=${CMAKE_COMMAND}
+  XDG_CACHE_HOME=${CMAKE_BINARY_DIR}/cache
   UBSAN_OPTIONS=print_stacktrace=1)
 if(QN_SANITIZE AND UNIX AND NOT APPLE)
   # the Vulkan drivers and their compiler (LLVM) keep some memory until the end

@@ -127,6 +127,14 @@ typedef struct qn_engine_options {
     const char *route;        /* force this kernel row ("linear.gemv") wherever it is usable           */
     const char *dump_shaders; /* folder into which every compiled WGSL source is written           */
     bool trace;               /* log every dispatch (kernel, grid, parameters) at QN_LOG_DEBUG         */
+    uint32_t threads;         /* most threads that compile kernels; 0: one a processor, at most 16     */
+    bool checked;             /* keep the implementation's bounds checks in all kernels (slower)       */
+    const char *cache_dir;    /* folder in which is kept, by adapter, driver and version, which kernels
+                                 passed their test and which ones tuning chose; it must exist.
+                                 NULL: nothing is kept                                                */
+    bool self_test;           /* tries each kernel row that plan() may choose and that is not of the
+                                 baseline once, on small tensors, unless cache_dir remembers it; one
+                                 that computes wrongly is not used. Builds without blocking calls: no */
     qn_log_fn log;            /* NULL: silent                                                          */
     void *log_user;
     const qn_allocator *allocator;  /* NULL: malloc; must outlive the engine                        */
@@ -135,6 +143,11 @@ typedef struct qn_engine_options {
     uint64_t max_binding_bytes;     /* testing: report at most this as the device's max_binding_bytes and
                                        twice this as max_buffer_bytes, so that what is split on large
                                        tensors is split on small ones; 0: the device's own             */
+    const char *break_route;        /* testing: the kernels of this row do nothing, as if the driver
+                                       compiled them wrongly                                        */
+    uint32_t guard_bytes;           /* testing: as many bytes behind every binding that ends its buffer
+                                       are bound with it, and filled with guard_byte                 */
+    uint8_t guard_byte;
 } qn_engine_options;
 
 QN_API qn_status qn_engine_open(const qn_engine_options *options, qn_engine **engine);
@@ -152,11 +165,19 @@ typedef struct qn_route_info {
     const char *needs; /* "baseline", "f16" or "subgroups"                                  */
     bool usable;       /* this device can run it                                            */
     bool preferred;    /* plan() may choose it on this device without being forced          */
+    bool tested;       /* by the engine's self-test, now or as remembered                   */
+    bool wrong;        /* it failed: plan() does not choose it                              */
     bool inexact;      /* rounds activations: only where the precision is QN_PRECISION_AUTO */
 } qn_route_info;
 
 /* The kernel rows of every operation on a device described by info (of a listed or opened adapter). */
 QN_API size_t qn_routes(const qn_device_info *info, qn_route_info *routes, size_t capacity);
+/* The same on an opened device, with what its self-test found. */
+QN_API size_t qn_engine_routes(const qn_engine *engine, qn_route_info *routes, size_t capacity);
+#ifndef QN_NO_BLOCKING
+/* The self-test, now, of every row that this device can run, the baseline's too. Results are kept as at open. */
+QN_API qn_status qn_engine_self_test(qn_engine *engine);
+#endif
 
 /* ---- model ----------------------------------------------------------------------------------- */
 

@@ -218,6 +218,28 @@ typedef struct qn_execute_counts {
 } qn_execute_counts;
 QN_API qn_execute_counts qn_graph_execute_counts(const qn_graph *g);
 
+/* ---- choosing kernels ------------------------------------------------------------------------ */
+
+enum { QN_MAX_CANDIDATES = 16 };
+
+/* A decision of a graph's plans between kernel rows: the same for all nodes of the same operation and weight shapes. */
+typedef struct qn_decision {
+    uint64_t key;                /* tells decisions apart                              */
+    char what[64];               /* "linear 2048x2048 q4"                              */
+    uint32_t min_rows, max_rows; /* live rows that it is for; max 0: no bound          */
+    uint32_t n_rows;             /* candidates: each computes the same                 */
+    const char *rows[QN_MAX_CANDIDATES];
+} qn_decision;
+
+/* The decisions that a built graph met. Writes at most `capacity` of them; returns the full number. */
+QN_API size_t qn_graph_decisions(const qn_graph *g, qn_decision *decisions, size_t capacity);
+/* Graphs opened from now on take this candidate there; NULL: what they take by default. */
+QN_API qn_status qn_engine_choose(qn_engine *engine, const qn_decision *decision, const char *row);
+/* All as it is by default, likewise. */
+QN_API void qn_engine_forget_choices(qn_engine *engine);
+/* Keeps the choices made so far for later engines on this adapter: QN_ERR_STATE without qn_engine_options.cache_dir. */
+QN_API qn_status qn_engine_save_choices(qn_engine *engine);
+
 /* The graph that a session runs, for profiling and looking inside (qn_graph_set_profile, qn_graph_dispatch,
  * qn_graph_memory). It belongs to the session: do not build, submit or close it. */
 QN_API qn_graph *qn_session_graph(qn_session *session);

@@ -37,6 +37,16 @@ void qn_buffer_drop(qn_gpu *gpu, WGPUBuffer handle, uint64_t size)
     qn_account_give(gpu, size);
 }
 
+static qn_status write_guard(qn_buffer *b)
+{
+    void *bytes;
+    QN_TRY(qn_alloc(b->gpu->allocator, (size_t)b->guard, 1, "guard", &bytes));
+    memset(bytes, b->gpu->guard_byte, (size_t)b->guard);
+    wgpuQueueWriteBuffer(b->gpu->queue, b->handle, b->size, bytes, (size_t)b->guard);
+    qn_free(b->gpu->allocator, bytes);
+    return qn_ok();
+}
+
 qn_status qn_buffer_create(qn_gpu *gpu, qn_buffer_kind kind, uint64_t size, const char *label, qn_buffer **buffer)
 {
     *buffer = NULL;
@@ -48,8 +58,11 @@ qn_status qn_buffer_create(qn_gpu *gpu, qn_buffer_kind kind, uint64_t size, cons
     b->size = qn_round_up_u64(size ? size : 1, 16);
     WGPUBufferUsage usage = WGPUBufferUsage_CopyDst | WGPUBufferUsage_CopySrc;
     usage |= kind == QN_BUFFER_PARAMS ? WGPUBufferUsage_Uniform : WGPUBufferUsage_Storage;
-    qn_status s = qn_buffer_make(gpu, usage, b->size, false, label, &b->handle);
+    b->guard = kind == QN_BUFFER_STORAGE ? gpu->guard_bytes : 0;
+    qn_status s = qn_buffer_make(gpu, usage, b->size + b->guard, false, label, &b->handle);
+    if (s.code == QN_OK && b->guard) s = write_guard(b);
     if (s.code != QN_OK) {
+        if (b->handle) qn_buffer_drop(gpu, b->handle, b->size + b->guard);
         qn_free(gpu->allocator, b);
         return s;
     }
@@ -60,7 +73,7 @@ qn_status qn_buffer_create(qn_gpu *gpu, qn_buffer_kind kind, uint64_t size, cons
 void qn_buffer_free(qn_buffer *buffer)
 {
     if (!buffer) return;
-    qn_buffer_drop(buffer->gpu, buffer->handle, buffer->size);
+    qn_buffer_drop(buffer->gpu, buffer->handle, buffer->size + buffer->guard);
     qn_free(buffer->gpu->allocator, buffer);
 }
 
@@ -92,13 +105,9 @@ qn_status qn_buffer_clear(qn_buffer *buffer)
 }
 
 #ifndef QN_NO_BLOCKING
-qn_status qn_buffer_read(qn_buffer *buffer, uint64_t offset, void *data, uint64_t size)
+static qn_status read_bytes(qn_buffer *buffer, uint64_t offset, void *data, uint64_t size)
 {
     qn_gpu *gpu = buffer->gpu;
-    if (offset % 4 || size % 4 || offset > buffer->size || size > buffer->size - offset)
-        return qn_fail(QN_ERR_INTERNAL, "read of %" PRIu64 " bytes at %" PRIu64 " does not fit a buffer of %" PRIu64,
-                       size, offset, buffer->size);
-    if (size == 0) return qn_ok();
     qn_readback *readback = NULL;
     qn_encoder *encoder = NULL;
     qn_status s = qn_readback_create(gpu, size, "read", &readback);
@@ -116,6 +125,28 @@ qn_status qn_buffer_read(qn_buffer *buffer, uint64_t offset, void *data, uint64_
     if (s.code == QN_OK) memcpy(data, bytes, (size_t)size);
     qn_encoder_free(encoder);
     qn_readback_free(readback);
+    return s;
+}
+
+qn_status qn_buffer_read(qn_buffer *buffer, uint64_t offset, void *data, uint64_t size)
+{
+    if (offset % 4 || size % 4 || offset > buffer->size || size > buffer->size - offset)
+        return qn_fail(QN_ERR_INTERNAL, "read of %" PRIu64 " bytes at %" PRIu64 " does not fit a buffer of %" PRIu64,
+                       size, offset, buffer->size);
+    return size ? read_bytes(buffer, offset, data, size) : qn_ok();
+}
+
+qn_status qn_buffer_check_guard(qn_buffer *buffer, bool *intact)
+{
+    *intact = true;
+    if (!buffer->guard) return qn_ok();
+    void *p;
+    QN_TRY(qn_alloc(buffer->gpu->allocator, (size_t)buffer->guard, 1, "guard", &p));
+    const uint8_t *bytes = p;
+    qn_status s = read_bytes(buffer, buffer->size, p, buffer->guard);
+    for (uint64_t i = 0; s.code == QN_OK && i < buffer->guard; i++)
+        if (bytes[i] != buffer->gpu->guard_byte) *intact = false;
+    qn_free(buffer->gpu->allocator, p);
     return s;
 }
 #endif

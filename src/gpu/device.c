@@ -337,6 +337,8 @@ qn_status qn_gpu_open(const qn_allocator *a, const qn_log *log, const qn_gpu_opt
     g->memory_limit = options->memory_limit;
     g->fail_after = options->fail_after;
     g->dump_shaders = options->dump_shaders;
+    g->guard_bytes = options->guard_bytes / 16 * 16;
+    g->guard_byte = options->guard_byte;
     pthread_mutex_init(&g->scope_lock, NULL);
     pthread_mutex_init(&g->stray_lock, NULL);
     pthread_mutex_init(&g->submit_lock, NULL);

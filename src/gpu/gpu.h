@@ -28,6 +28,8 @@ typedef struct qn_gpu_options {
     uint64_t fail_after;        /* injected out-of-memory; 0: never     */
     uint64_t max_binding_bytes; /* as qn_engine_options.max_binding_bytes */
     const char *dump_shaders;   /* folder, or NULL                    */
+    uint32_t guard_bytes;       /* as in qn_engine_options             */
+    uint8_t guard_byte;
 } qn_gpu_options;
 
 qn_status qn_gpu_list(qn_device_info *infos, size_t capacity, size_t *count);
@@ -72,6 +74,10 @@ typedef enum qn_buffer_kind {
 qn_status qn_buffer_create(qn_gpu *gpu, qn_buffer_kind kind, uint64_t size, const char *label, qn_buffer **buffer);
 void qn_buffer_free(qn_buffer *buffer);
 uint64_t qn_buffer_size(const qn_buffer *buffer);
+#ifndef QN_NO_BLOCKING
+/* Testing: *intact: the bytes behind a buffer of an engine with guard_bytes are as they were. */
+qn_status qn_buffer_check_guard(qn_buffer *buffer, bool *intact);
+#endif
 /* Queues a write of size bytes (offset and size multiples of 4). */
 qn_status qn_buffer_write(qn_buffer *buffer, uint64_t offset, const void *data, uint64_t size);
 /* Queues zeros over the whole buffer. */
@@ -91,8 +97,9 @@ typedef struct qn_kernel_desc {
     bool trusted;       /* bounds checks may be dropped: plan() bounds every index */
 } qn_kernel_desc;
 
-/* Binding 0 is the uniform parameter slot with a dynamic offset. QN_ERR_GPU carries the compiler's message. */
-qn_status qn_kernel_create(qn_gpu *gpu, const qn_kernel_desc *desc, qn_kernel **kernel);
+/* Compiles n kernels on at most `threads` threads; all or none. Binding 0 is the uniform parameter slot with a dynamic
+ * offset. QN_ERR_GPU names the kernel and carries the compiler's message. */
+qn_status qn_kernels_create(qn_gpu *gpu, uint32_t threads, const qn_kernel_desc *descs, size_t n, qn_kernel **kernels);
 void qn_kernel_free(qn_kernel *kernel);
 
 typedef struct qn_range {

@@ -24,6 +24,8 @@ struct qn_gpu {
     qn_device_info info;
     const char *dump_shaders;
     uint64_t memory_limit, fail_after;
+    uint32_t guard_bytes;
+    uint8_t guard_byte;
     atomic_uint_fast64_t held, peak, allocated_total;
     atomic_bool lost;
     char lost_message[256];  /* written once, before `lost` is set */
@@ -41,6 +43,7 @@ struct qn_buffer {
     qn_gpu *gpu;
     WGPUBuffer handle;
     uint64_t size;
+    uint64_t guard; /* bytes behind it, of tests */
 };
 
 struct qn_kernel {

@@ -1,15 +1,16 @@
 /* kernel.c - compiling WGSL and binding buffers. */
+#include "base/parallel.h"
 #include "gpu/internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static void dump_source(const qn_gpu *gpu, const qn_kernel_desc *desc)
+static void dump_source(const qn_gpu *gpu, const qn_kernel_desc *desc, size_t i)
 {
     if (!gpu->dump_shaders) return;
     char path[1024];
     snprintf(path, sizeof path, "%s/%s.%llu.wgsl", gpu->dump_shaders, desc->label,
-             (unsigned long long)atomic_load(&gpu->n_kernels));
+             (unsigned long long)atomic_load(&gpu->n_kernels) + i);
     FILE *f = fopen(path, "w");
     bool written = f && fwrite(desc->source, 1, strlen(desc->source), f) == strlen(desc->source);
     if (f && fclose(f) != 0) written = false;
@@ -50,40 +51,91 @@ static WGPUComputePipeline make_pipeline(qn_gpu *gpu, const qn_kernel_desc *desc
     return pipeline;
 }
 
-qn_status qn_kernel_create(qn_gpu *gpu, const qn_kernel_desc *desc, qn_kernel **kernel)
+static qn_status new_kernel(qn_gpu *gpu, const qn_kernel_desc *desc, qn_kernel **kernel)
 {
     *kernel = NULL;
     size_t n = strlen(desc->access);
     if (n > QN_MAX_BINDINGS)
         return qn_fail(QN_ERR_INTERNAL, "kernel %s binds %zu buffers, over %d", desc->label, n, QN_MAX_BINDINGS);
-    QN_TRY(qn_gpu_check(gpu));
-    dump_source(gpu, desc);
     void *p;
     QN_TRY(qn_alloc(gpu->allocator, 1, sizeof(qn_kernel), "kernel", &p));
     qn_kernel *k = p;
     k->gpu = gpu;
     k->n_bindings = (uint32_t)n;
     snprintf(k->label, sizeof k->label, "%s", desc->label);
-    qn_scope_begin(gpu);
-    k->layout = make_layout(gpu, desc, k->n_bindings);
-    k->pipeline = make_pipeline(gpu, desc, k->layout);
-    qn_status s = qn_scope_end(gpu, "kernel", desc->label);
-    if (s.code == QN_OK && (!k->pipeline || !k->layout))
-        s = qn_fail(QN_ERR_GPU, "kernel %s: WebGPU made no pipeline and gave no reason", desc->label);
-    if (s.code != QN_OK) {
-        qn_kernel_free(k);
-        return s;
-    }
-    atomic_fetch_add(&gpu->n_kernels, 1);
     *kernel = k;
     return qn_ok();
+}
+
+static void drop_objects(qn_kernel *k)
+{
+    if (k->pipeline) wgpuComputePipelineRelease(k->pipeline);
+    if (k->layout) wgpuBindGroupLayoutRelease(k->layout);
+    k->pipeline = NULL;
+    k->layout = NULL;
+}
+
+typedef struct batch {
+    qn_gpu *gpu;
+    const qn_kernel_desc *descs;
+    qn_kernel **kernels;
+} batch;
+
+static void compile_one(void *user, size_t i)
+{
+    const batch *b = user;
+    qn_kernel *k = b->kernels[i];
+    k->layout = make_layout(b->gpu, &b->descs[i], k->n_bindings);
+    k->pipeline = make_pipeline(b->gpu, &b->descs[i], k->layout);
+}
+
+/* n of them inside one error scope. Scopes belong to the device and not to a thread: this one catches the errors of all
+ * threads, and does not say whose they are when n > 1. */
+static qn_status compile(const batch *b, uint32_t threads, size_t n)
+{
+    qn_gpu *gpu = b->gpu;
+    qn_scope_begin(gpu);
+    qn_parallel(threads, n, compile_one, (void *)(uintptr_t)b);
+    qn_status s = qn_scope_end(gpu, "kernel", b->descs[0].label);
+    for (size_t i = 0; s.code == QN_OK && i < n; i++)
+        if (!b->kernels[i]->pipeline || !b->kernels[i]->layout)
+            s = qn_fail(QN_ERR_GPU, "kernel %s: WebGPU made no pipeline and gave no reason", b->descs[i].label);
+    return s;
+}
+
+/* All at once; where that fails one after the other, to tell which. */
+static qn_status compile_all(const batch *b, uint32_t threads, size_t n)
+{
+    qn_status s = compile(b, threads, n);
+    if (s.code == QN_OK || n == 1 || s.code == QN_ERR_DEVICE_LOST) return s;
+    for (size_t i = 0; i < n; i++) {
+        drop_objects(b->kernels[i]);
+        QN_TRY(compile(&(batch){b->gpu, b->descs + i, b->kernels + i}, 1, 1));
+    }
+    return qn_ok();
+}
+
+qn_status qn_kernels_create(qn_gpu *gpu, uint32_t threads, const qn_kernel_desc *descs, size_t n, qn_kernel **kernels)
+{
+    for (size_t i = 0; i < n; i++) kernels[i] = NULL;
+    qn_status s = qn_gpu_check(gpu);
+    for (size_t i = 0; s.code == QN_OK && i < n; i++) {
+        s = new_kernel(gpu, &descs[i], &kernels[i]);
+        if (s.code == QN_OK) dump_source(gpu, &descs[i], i);
+    }
+    if (s.code == QN_OK && n) s = compile_all(&(batch){gpu, descs, kernels}, threads, n);
+    if (s.code == QN_OK) atomic_fetch_add(&gpu->n_kernels, n);
+    for (size_t i = 0; s.code != QN_OK && i < n; i++) {
+        qn_kernel_free(kernels[i]);
+        kernels[i] = NULL;
+    }
+    return s;
 }
 
 void qn_kernel_free(qn_kernel *kernel)
 {
     if (!kernel) return;
-    if (kernel->pipeline) wgpuComputePipelineRelease(kernel->pipeline);
-    if (kernel->layout) wgpuBindGroupLayoutRelease(kernel->layout);
+    drop_objects(kernel);
     qn_free(kernel->gpu->allocator, kernel);
 }
 
@@ -104,6 +156,8 @@ qn_status qn_bindings_create(qn_gpu *gpu, const qn_kernel *kernel, qn_buffer *pa
         entries[i + 1].buffer = ranges[i].buffer->handle;
         entries[i + 1].offset = ranges[i].offset;
         entries[i + 1].size = ranges[i].size;
+        uint64_t end = ranges[i].offset + ranges[i].size, whole = ranges[i].buffer->size;
+        if (ranges[i].buffer->guard && end + 16 > whole) entries[i + 1].size += whole + ranges[i].buffer->guard - end;
     }
     void *p;
     QN_TRY(qn_alloc(gpu->allocator, 1, sizeof(qn_bindings), "bindings", &p));

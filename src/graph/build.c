@@ -33,9 +33,20 @@ qn_status qn_graph_open_dry(const qn_allocator *a, const qn_device_info *device,
 qn_status qn_graph_open(qn_engine *engine, qn_graph **graph)
 {
     QN_TRY(qn_graph_open_dry(engine->allocator, qn_gpu_info(engine->gpu), graph));
-    (*graph)->engine = engine;
-    (*graph)->plan.forced = engine->route;
-    return qn_ok();
+    qn_graph *g = *graph;
+    g->engine = engine;
+    g->plan.forced = engine->route;
+    g->decisions.allocator = g->allocator;
+    g->decisions.status = qn_ok();
+    g->plan.decisions = &g->decisions;
+    g->plan.choices = &g->choices;
+    pthread_mutex_lock(&engine->lock);
+    qn_status s = qn_choices_copy(&engine->choices, g->allocator, &g->choices);
+    pthread_mutex_unlock(&engine->lock);
+    if (s.code == QN_OK) return s;
+    qn_graph_close(g);
+    *graph = NULL;
+    return s;
 }
 
 void qn_graph_set_precision(qn_graph *g, qn_precision precision)
@@ -70,8 +81,9 @@ void qn_graph_close(qn_graph *graph)
     for (uint32_t i = 0; g->slot_buffers && i < g->n_pool; i++) qn_buffer_free(((qn_buffer **)g->slot_buffers)[i]);
     for (size_t i = 0; i < g->n_tables; i++) qn_weight_free(((qn_weight **)g->tables)[i]);
     for (size_t i = 0; i < g->n_strings; i++) qn_free(g->allocator, ((char **)g->strings)[i]);
-    void *const blocks[] = {g->tensors,         g->places, g->outputs, g->strings, g->tables,      g->whens,
-                            g->plan.dispatches, g->arena,  g->slots,   g->times,   g->slot_buffers};
+    if (g->engine) qn_choices_free(&g->choices);
+    void *const blocks[] = {g->tensors,         g->places, g->outputs, g->strings, g->tables,       g->whens,
+                            g->plan.dispatches, g->arena,  g->slots,   g->times,   g->slot_buffers, g->decisions.items};
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) qn_free(g->allocator, blocks[i]);
     qn_free(g->allocator, g);
 }
@@ -363,6 +375,14 @@ qn_status qn_graph_build(qn_graph *g)
     qn_graph_failed(g, s);
     g->built = s.code == QN_OK && g->engine;
     g->plan.building = false;
+    g->plan.decisions = NULL;
     if (g->built) trace_memory(g);
     return s;
+}
+
+size_t qn_graph_decisions(const qn_graph *g, qn_decision *decisions, size_t capacity)
+{
+    size_t n = g->decisions.n < capacity ? g->decisions.n : capacity;
+    if (n) memcpy(decisions, g->decisions.items, n * sizeof *decisions);
+    return g->decisions.n;
 }

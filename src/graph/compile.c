@@ -57,6 +57,7 @@ qn_status qn_graph_plan_maximum(qn_graph *g, size_t index)
     qn_node_state *node = qn_graph_node(g, index);
     g->plan.tensors = g->tensors;
     QN_TRY(qn_plan_node(&g->plan, &node->node));
+    if (g->plan.decisions) QN_TRY(g->decisions.status);
     QN_TRY(check_outputs(g, &node->node));
     for (size_t i = 0; i < g->plan.n_dispatches; i++) QN_TRY(note_variant(g, node, &g->plan.dispatches[i]));
     node->n_slots = (uint32_t)g->plan.max_dispatches;
@@ -120,7 +121,7 @@ static qn_status find_target(const qn_graph *g, const qn_node_state *node, const
     return qn_ok();
 }
 
-static qn_status compile_variant(qn_graph *g, const qn_node_state *node, qn_variant *v)
+static qn_status bind_variant(qn_graph *g, const qn_node_state *node, qn_variant *v)
 {
     target targets[QN_MAX_BINDINGS];
     qn_extent extents[QN_MAX_BINDINGS];
@@ -134,8 +135,32 @@ static qn_status compile_variant(qn_graph *g, const qn_node_state *node, qn_vari
         qn_check_extents(v->row->name, v->row->access, extents, v->n_binds, g->plan.device->max_binding_bytes);
     QN_TRY(qn_in(s, "%s (%s)", qn_ops[node->node.op].name, node->node.name));
     if (!g->engine) return qn_ok();
-    QN_TRY(qn_engine_kernel(g->engine, v->row, v->spec, &v->kernel));
     return qn_bindings_create(g->engine->gpu, v->kernel, g->params, ranges, v->n_binds, &v->bindings);
+}
+
+/* The kernels of all variants, compiled together. */
+static qn_status find_kernels(qn_graph *g)
+{
+    size_t n = 0, at = 0;
+    for (size_t i = 0; i < g->n_nodes; i++) n += qn_graph_node(g, i)->n_variants;
+    void *p;
+    QN_TRY(qn_alloc(g->allocator, n, sizeof(qn_cached_kernel), "wanted kernels", &p));
+    qn_cached_kernel *wanted = p;
+    for (size_t i = 0; i < g->n_nodes; i++) {
+        const qn_node_state *node = qn_graph_node(g, i);
+        const qn_variant *v = node->variants;
+        for (size_t k = 0; k < node->n_variants; k++, at++) {
+            wanted[at].row = v[k].row;
+            memcpy(wanted[at].spec, v[k].spec, sizeof v[k].spec);
+        }
+    }
+    qn_status s = qn_engine_kernels(g->engine, wanted, n);
+    for (size_t i = at = 0; s.code == QN_OK && i < g->n_nodes; i++) {
+        const qn_node_state *node = qn_graph_node(g, i);
+        for (size_t k = 0; k < node->n_variants; k++) ((qn_variant *)node->variants)[k].kernel = wanted[at++].kernel;
+    }
+    qn_free(g->allocator, wanted);
+    return s;
 }
 
 /* ---- arena and readback ---------------------------------------------------------------------- */
@@ -177,10 +202,10 @@ static qn_status make_readback(qn_graph *g)
 qn_status qn_graph_compile(qn_graph *g)
 {
     QN_TRY(make_arena(g));
+    if (g->engine) QN_TRY(find_kernels(g));
     for (size_t i = 0; i < g->n_nodes; i++) {
         qn_node_state *node = qn_graph_node(g, i);
-        for (size_t k = 0; k < node->n_variants; k++)
-            QN_TRY(compile_variant(g, node, (qn_variant *)node->variants + k));
+        for (size_t k = 0; k < node->n_variants; k++) QN_TRY(bind_variant(g, node, (qn_variant *)node->variants + k));
     }
     QN_TRY(make_readback(g));
     if (!g->engine) return qn_ok();

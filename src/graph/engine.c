@@ -1,4 +1,6 @@
-#include "graph/engine.h"
+/* engine.c - opening a device, the kernels compiled for it, and what is known of them. */
+#include "base/parallel.h"
+#include "graph/graph.h"
 
 #include <string.h>
 
@@ -7,24 +9,44 @@ qn_status qn_devices(qn_device_info *infos, size_t capacity, size_t *count)
     return qn_gpu_list(infos, capacity, count);
 }
 
-static bool route_exists(const char *name)
+static qn_status copy_option(const qn_engine *e, const char *text, char **copy)
 {
-    for (const qn_kernel_table *const *t = qn_kernel_tables; *t; t++)
-        for (uint32_t i = 0; i < (*t)->n_rows; i++)
-            if (strcmp((*t)->rows[i].name, name) == 0) return true;
-    return false;
+    return text ? qn_copy_string(e->allocator, text, strlen(text), copy) : qn_ok();
+}
+
+static qn_status copy_route(const qn_engine *e, const char *name, char **copy)
+{
+    if (name && !qn_row_find(name))
+        return qn_fail(QN_ERR_ARGUMENT, "there is no kernel route \"%s\" (see: quern devices)", name);
+    return copy_option(e, name, copy);
+}
+
+/* What is known of the kernel rows here: remembered, or found out now. */
+static qn_status know_rows(qn_engine *e, bool self_test)
+{
+    if (e->cache_dir) qn_cache_load(e);
+#ifndef QN_NO_BLOCKING
+    uint32_t n_new = 0;
+    if (self_test) QN_TRY(qn_self_test(e, false, &n_new));
+    if (n_new && e->cache_dir && !e->break_route) {
+        qn_status s = qn_cache_save(e);
+        if (s.code != QN_OK) qn_log_line(&e->log, QN_LOG_WARNING, "%s", s.text);
+    }
+#else
+    (void)self_test;
+#endif
+    return qn_ok();
 }
 
 static qn_status open_engine(qn_engine *e, const qn_engine_options *o)
 {
-    if (o->route) {
-        if (!route_exists(o->route))
-            return qn_fail(QN_ERR_ARGUMENT, "there is no kernel route \"%s\" (see: quern devices)", o->route);
-        QN_TRY(qn_copy_string(e->allocator, o->route, strlen(o->route), &e->route));
-    }
-    if (o->dump_shaders)
-        QN_TRY(qn_copy_string(e->allocator, o->dump_shaders, strlen(o->dump_shaders), &e->dump_shaders));
+    QN_TRY(copy_route(e, o->route, &e->route));
+    QN_TRY(copy_route(e, o->break_route, &e->break_route));
+    QN_TRY(copy_option(e, o->dump_shaders, &e->dump_shaders));
+    QN_TRY(copy_option(e, o->cache_dir, &e->cache_dir));
     e->trace = o->trace;
+    e->checked = o->checked;
+    e->threads = o->threads ? o->threads : qn_parallel_threads();
     qn_gpu_options gpu = {
         .device = o->device,
         .baseline = o->baseline,
@@ -32,9 +54,12 @@ static qn_status open_engine(qn_engine *e, const qn_engine_options *o)
         .fail_after = o->fail_allocation_after,
         .max_binding_bytes = o->max_binding_bytes,
         .dump_shaders = e->dump_shaders,
+        .guard_bytes = o->guard_bytes,
+        .guard_byte = o->guard_byte,
     };
     QN_TRY(qn_gpu_open(e->allocator, &e->log, &gpu, &e->gpu));
-    return qn_buffer_create(e->gpu, QN_BUFFER_STORAGE, QN_DUMMY_BYTES, "dummy", &e->dummy);
+    QN_TRY(qn_buffer_create(e->gpu, QN_BUFFER_STORAGE, QN_DUMMY_BYTES, "dummy", &e->dummy));
+    return know_rows(e, o->self_test);
 }
 
 qn_status qn_engine_open(const qn_engine_options *options, qn_engine **engine)
@@ -47,6 +72,7 @@ qn_status qn_engine_open(const qn_engine_options *options, qn_engine **engine)
     qn_engine *e = p;
     e->allocator_copy = *qn_allocator_or_default(o->allocator);
     e->allocator = &e->allocator_copy;
+    e->choices.allocator = e->allocator;
     e->log = (qn_log){o->log, o->log_user};
     pthread_mutex_init(&e->lock, NULL);
     qn_status s = open_engine(e, o);
@@ -66,8 +92,9 @@ void qn_engine_close(qn_engine *engine)
     qn_free(engine->allocator, engine->kernels);
     qn_buffer_free(engine->dummy);
     qn_gpu_close(engine->gpu);
-    qn_free(engine->allocator, engine->route);
-    qn_free(engine->allocator, engine->dump_shaders);
+    qn_choices_free(&engine->choices);
+    char *const texts[] = {engine->route, engine->break_route, engine->dump_shaders, engine->cache_dir};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) qn_free(engine->allocator, texts[i]);
     pthread_mutex_destroy(&engine->lock);
     qn_allocator a = engine->allocator_copy;
     qn_free(&a, engine);
@@ -88,43 +115,95 @@ void qn_engine_lose_device(qn_engine *engine)
     qn_gpu_lose(engine->gpu);
 }
 
-static qn_status compile(qn_engine *e, const qn_kernel_row *row, const uint32_t spec[QN_MAX_SPEC], qn_kernel **kernel)
-{
-    char *source = NULL;
-    QN_TRY(qn_row_source(e->allocator, row, spec, &source));
-    qn_kernel_desc desc = {
-        .label = row->name, .source = source, .entry = row->entry, .access = row->access, .trusted = !row->checked};
-    qn_status s = qn_kernel_create(e->gpu, &desc, kernel);
-    qn_free(e->allocator, source);
-    return s;
-}
+/* ---- kernels --------------------------------------------------------------------------------- */
 
-static qn_status find_or_compile(qn_engine *e, const qn_kernel_row *row, const uint32_t spec[QN_MAX_SPEC],
-                                 qn_kernel **kernel)
+static qn_cached_kernel *find_kernel(const qn_engine *e, const qn_cached_kernel *wanted)
 {
     qn_cached_kernel *cached = e->kernels;
     for (size_t i = 0; i < e->n_kernels; i++)
-        if (cached[i].row == row && memcmp(cached[i].spec, spec, sizeof cached[i].spec) == 0) {
-            *kernel = cached[i].kernel;
-            return qn_ok();
-        }
-    QN_TRY(qn_grow(e->allocator, &e->kernels, &e->capacity, e->n_kernels + 1, sizeof *cached, "kernel cache"));
-    QN_TRY(compile(e, row, spec, kernel));
-    qn_cached_kernel *entry = (qn_cached_kernel *)e->kernels + e->n_kernels++;
-    entry->row = row;
-    memcpy(entry->spec, spec, sizeof entry->spec);
-    entry->kernel = *kernel;
+        if (cached[i].row == wanted->row && memcmp(cached[i].spec, wanted->spec, sizeof wanted->spec) == 0)
+            return &cached[i];
+    return NULL;
+}
+
+static qn_status kernel_source(const qn_engine *e, const qn_kernel_row *row, const uint32_t *spec, char **source)
+{
+    static const char nothing[] = "@compute @workgroup_size(1) fn main() {}\n";
+    if (e->break_route && strcmp(row->name, e->break_route) == 0)
+        return qn_copy_string(e->allocator, nothing, strlen(nothing), source);
+    return qn_row_source(e->allocator, row, spec, source);
+}
+
+/* Room for compiling n kernels. */
+typedef struct workbench {
+    qn_kernel_desc *descs;
+    char **sources;
+    qn_kernel **kernels;
+} workbench;
+
+static qn_status compile_on(qn_engine *e, workbench *w, size_t first, size_t n)
+{
+    void *p;
+    QN_TRY(qn_alloc(e->allocator, n, sizeof *w->descs, "kernels to compile", &p));
+    w->descs = p;
+    QN_TRY(qn_alloc(e->allocator, n, sizeof *w->sources, "kernels to compile", &p));
+    w->sources = p;
+    QN_TRY(qn_alloc(e->allocator, n, sizeof *w->kernels, "kernels to compile", &p));
+    w->kernels = p;
+    qn_cached_kernel *cached = (qn_cached_kernel *)e->kernels + first;
+    for (size_t i = 0; i < n; i++) {
+        const qn_kernel_row *row = cached[i].row;
+        QN_TRY(kernel_source(e, row, cached[i].spec, &w->sources[i]));
+        bool broken = e->break_route && strcmp(row->name, e->break_route) == 0;
+        w->descs[i] = (qn_kernel_desc){.label = row->name,
+                                       .source = w->sources[i],
+                                       .entry = broken ? "main" : row->entry,
+                                       .access = row->access,
+                                       .trusted = !row->checked && !e->checked};
+    }
+    QN_TRY(qn_kernels_create(e->gpu, e->threads, w->descs, n, w->kernels));
+    for (size_t i = 0; i < n; i++) cached[i].kernel = w->kernels[i];
     return qn_ok();
 }
 
-qn_status qn_engine_kernel(qn_engine *engine, const qn_kernel_row *row, const uint32_t spec[QN_MAX_SPEC],
-                           qn_kernel **kernel)
+/* The entries of the cache from `first` on. */
+static qn_status compile_new(qn_engine *e, size_t first)
+{
+    size_t n = e->n_kernels - first;
+    workbench w = {0};
+    qn_status s = n ? compile_on(e, &w, first, n) : qn_ok();
+    for (size_t i = 0; w.sources && i < n; i++) qn_free(e->allocator, w.sources[i]);
+    qn_free(e->allocator, w.descs);
+    qn_free(e->allocator, w.sources);
+    qn_free(e->allocator, w.kernels);
+    return s;
+}
+
+static qn_status add_missing(qn_engine *e, const qn_cached_kernel *wanted, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (find_kernel(e, &wanted[i])) continue;
+        QN_TRY(qn_grow(e->allocator, &e->kernels, &e->capacity, e->n_kernels + 1, sizeof *wanted, "kernel cache"));
+        qn_cached_kernel *entry = (qn_cached_kernel *)e->kernels + e->n_kernels++;
+        *entry = wanted[i];
+        entry->kernel = NULL;
+    }
+    return qn_ok();
+}
+
+qn_status qn_engine_kernels(qn_engine *engine, qn_cached_kernel *wanted, size_t n)
 {
     pthread_mutex_lock(&engine->lock);
-    qn_status s = find_or_compile(engine, row, spec, kernel);
+    size_t before = engine->n_kernels;
+    qn_status s = add_missing(engine, wanted, n);
+    if (s.code == QN_OK) s = compile_new(engine, before);
+    if (s.code != QN_OK) engine->n_kernels = before;
+    for (size_t i = 0; s.code == QN_OK && i < n; i++) wanted[i].kernel = find_kernel(engine, &wanted[i])->kernel;
     pthread_mutex_unlock(&engine->lock);
     return s;
 }
+
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 size_t qn_routes(const qn_device_info *info, qn_route_info *routes, size_t capacity)
 {
@@ -144,4 +223,47 @@ size_t qn_routes(const qn_device_info *info, qn_route_info *routes, size_t capac
             };
         }
     return n;
+}
+
+size_t qn_engine_routes(const qn_engine *engine, qn_route_info *routes, size_t capacity)
+{
+    size_t n = qn_routes(qn_engine_device(engine), routes, capacity);
+    for (size_t i = 0; i < n && i < capacity; i++) {
+        const qn_row_test *test = qn_choices_test(&engine->choices, qn_row_find(routes[i].name));
+        routes[i].tested = test != NULL;
+        routes[i].wrong = test && test->wrong;
+    }
+    return n;
+}
+
+#ifndef QN_NO_BLOCKING
+qn_status qn_engine_self_test(qn_engine *engine)
+{
+    uint32_t n_new = 0;
+    QN_TRY(qn_self_test(engine, true, &n_new));
+    return engine->cache_dir && !engine->break_route ? qn_cache_save(engine) : qn_ok();
+}
+#endif
+
+qn_status qn_engine_choose(qn_engine *engine, const qn_decision *decision, const char *row)
+{
+    const qn_kernel_row *chosen = row ? qn_row_find(row) : NULL;
+    if (row && !chosen) return qn_fail(QN_ERR_ARGUMENT, "there is no kernel route \"%s\"", row);
+    pthread_mutex_lock(&engine->lock);
+    qn_status s = qn_choices_set(&engine->choices, decision->key, decision->what, chosen);
+    pthread_mutex_unlock(&engine->lock);
+    return s;
+}
+
+void qn_engine_forget_choices(qn_engine *engine)
+{
+    pthread_mutex_lock(&engine->lock);
+    engine->choices.n_chosen = 0;
+    pthread_mutex_unlock(&engine->lock);
+}
+
+qn_status qn_engine_save_choices(qn_engine *engine)
+{
+    if (!engine->cache_dir) return qn_fail(QN_ERR_STATE, "the engine was opened without a cache folder");
+    return qn_cache_save(engine);
 }

@@ -4,7 +4,7 @@
 #define QN_GRAPH_ENGINE_H
 
 #include "gpu/gpu.h"
-#include "ops/op.h"
+#include "ops/choice.h"
 
 #include <pthread.h>
 
@@ -19,19 +19,34 @@ struct qn_engine {
     const qn_allocator *allocator;
     qn_log log;
     qn_gpu *gpu;
-    char *route;        /* forced kernel row, or NULL */
-    char *dump_shaders; /* folder, or NULL            */
-    bool trace;
+    char *route;        /* forced kernel row, or NULL  */
+    char *break_route;  /* whose kernels do nothing, or NULL */
+    char *dump_shaders; /* folder, or NULL             */
+    char *cache_dir;    /* likewise                    */
+    bool trace, checked;
+    uint32_t threads;
     qn_buffer *dummy;     /* zeros for absent read-only operands */
-    pthread_mutex_t lock; /* guards the kernel cache */
+    pthread_mutex_t lock; /* guards what follows */
     void *kernels;        /* qn_cached_kernel[n_kernels] */
     size_t n_kernels, capacity;
+    qn_choices choices; /* graphs take a copy when they are opened */
 };
 
 enum { QN_DUMMY_BYTES = 256 };
 
-/* The compiled kernel of a row with these constants; compiles it the first time. */
-qn_status qn_engine_kernel(qn_engine *engine, const qn_kernel_row *row, const uint32_t spec[QN_MAX_SPEC],
-                           qn_kernel **kernel);
+/* Fills in the kernels of n rows with their constants; those that are not compiled yet are compiled together. */
+qn_status qn_engine_kernels(qn_engine *engine, qn_cached_kernel *wanted, size_t n);
+
+/* cache.c: reads what the cache folder remembers of this adapter; a file that is damaged or for another driver or
+ * version is left alone, with a warning. */
+void qn_cache_load(qn_engine *engine);
+/* Writes it. */
+qn_status qn_cache_save(qn_engine *engine);
+
+#ifndef QN_NO_BLOCKING
+/* self_test.c: tries the rows that are not tested yet (all: every row of the device again) and notes what it finds in
+ * engine->choices; *n_new: how many were tried. */
+qn_status qn_self_test(qn_engine *engine, bool all, uint32_t *n_new);
+#endif
 
 #endif

@@ -106,8 +106,10 @@ struct qn_graph {
     size_t n_strings, string_capacity;
     void *tables; /* qn_weight *[n_tables], owned (RoPE) */
     size_t n_tables, table_capacity;
-    qn_plan plan; /* workspace: dispatches of one node */
-    void *whens;  /* qn_when[n_whens]; condition 0: always, i: entry i - 1 */
+    qn_plan plan;       /* workspace: dispatches of one node */
+    qn_choices choices; /* the engine's when the graph was opened */
+    qn_decisions decisions;
+    void *whens; /* qn_when[n_whens]; condition 0: always, i: entry i - 1 */
     size_t n_whens, when_capacity;
     uint32_t when; /* of nodes that are added now */
     /* memory */

@@ -81,7 +81,7 @@ static qn_status time_kernel(const bench *b, const char *entry, uint32_t groups,
     const qn_range ranges[] = {{b->src, 0, b->copy_bytes}, {b->dst, 0, b->copy_bytes}};
     qn_kernel *kernel = NULL;
     qn_bindings *bindings = NULL;
-    qn_status s = qn_kernel_create(b->gpu, &desc, &kernel);
+    qn_status s = qn_kernels_create(b->gpu, 1, &desc, 1, &kernel);
     if (s.code == QN_OK) s = qn_bindings_create(b->gpu, kernel, b->params, ranges, 2, &bindings);
     double spent = 0, ns;
     *least = 0;

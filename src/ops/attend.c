@@ -135,7 +135,7 @@ const qn_kernel_row *qn_plan_pick_attend(const qn_plan *p, const qn_sdpa_shape *
     for (uint32_t i = 0; i < qn_attend_kernels.n_rows; i++)
         if (qn_attend_fits(shape, &attend_rows[i], seq)) mask |= UINT64_C(1) << i;
     const qn_kernel_row *row = qn_plan_pick(p, &qn_attend_kernels, mask, seq);
-    if (!row || any || (p->forced && strcmp(row->name, p->forced) == 0)) return row;
+    if (!row || any || row == qn_plan_decided(p, &qn_attend_kernels, mask, seq)) return row;
     bool in_range = seq >= row->min_rows && (row->max_rows == 0 || seq <= row->max_rows);
     return in_range && qn_row_preferred_on(row, p->device) && !qn_row_const(row, "PACKED") ? row : NULL;
 }

@@ -258,6 +258,15 @@ static const qn_kernel_table *const probed[] = {&qn_attend_kernels, &qn_sdpa_qk_
                                                 &qn_sdpa_softmax_kernels};
 enum { N_PROBED = sizeof probed / sizeof probed[0] };
 
+/* What a choice between kernels is for. */
+static void sign(qn_plan *p, const qn_sdpa_shape *shape)
+{
+    qn_plan_sign(p, shape->n_heads);
+    qn_plan_sign(p, shape->n_kv_heads);
+    qn_plan_sign(p, shape->head_dim);
+    qn_plan_sign(p, shape->kv_dtype);
+}
+
 /* Inputs: q[1, S, Hq, D], k_cache, v_cache[1, C, Hkv, D], input_pos. Output: o[1, S, Hq, D]. */
 qn_status qn_plan_attend(qn_plan *p)
 {
@@ -265,6 +274,7 @@ qn_status qn_plan_attend(qn_plan *p)
     const qn_value *in = p->node->inputs;
     qn_sdpa_shape shape;
     QN_TRY(make_shape(p, in[Q], in[K_CACHE], in[V_CACHE], &shape));
+    sign(p, &shape);
     uint32_t rows = qn_plan_in(p, Q)->live.dim[1], m;
     for (int t = 0; t < (p->building ? N_PROBED : 1); t++)
         for (uint32_t i = 0; qn_plan_probe(p, probed[t], rows, &i, &m);) {
@@ -300,6 +310,7 @@ qn_status qn_plan_sdpa(qn_plan *p)
     QN_TRY(check_new_rows(p, qn_plan_in(p, IN_V), "v", qn_plan_in(p, IN_V_CACHE)));
     uint32_t rows = 0, m;
     QN_TRY(live_rows(p, &rows));
+    sign(p, &shape);
     for (int t = 0; t < (p->building ? N_PROBED : 1); t++)
         for (uint32_t i = 0; qn_plan_probe(p, probed[t], rows, &i, &m);) {
             qn_rows_at at;

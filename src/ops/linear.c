@@ -140,8 +140,8 @@ static const qn_kernel_row *pick_row(const qn_plan *p, const qn_weight *w, uint3
     for (;;) {
         const qn_kernel_row *row = qn_plan_pick(p, &qn_linear_kernels, *mask, m);
         uint32_t least = row ? qn_row_const(row, "MIN_GROUPS") : 0;
-        bool forced = row && p->forced && strcmp(row->name, p->forced) == 0;
-        *mask = least && !forced ? *mask & ~(UINT64_C(1) << (row - qn_linear_kernels.rows)) : 0;
+        bool decided = row && row == qn_plan_decided(p, &qn_linear_kernels, *mask, m);
+        *mask = least && !decided ? *mask & ~(UINT64_C(1) << (row - qn_linear_kernels.rows)) : 0;
         if (!*mask) return row;
         uint64_t groups = (uint64_t)qn_div_up(m, qn_row_const(row, "TILE_M")) *
                           qn_div_up(w->shape.dim[0], qn_row_const(row, "TILE_N"));

@@ -1,5 +1,5 @@
 /* op.c - the table of operations, and the helpers that plan functions are written with. */
-#include "ops/op.h"
+#include "ops/choice.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -76,6 +76,14 @@ uint32_t qn_row_const(const qn_kernel_row *row, const char *name)
     return 0;
 }
 
+const qn_kernel_row *qn_row_find(const char *name)
+{
+    for (const qn_kernel_table *const *t = qn_kernel_tables; *t; t++)
+        for (uint32_t i = 0; i < (*t)->n_rows; i++)
+            if (strcmp((*t)->rows[i].name, name) == 0) return &(*t)->rows[i];
+    return NULL;
+}
+
 bool qn_row_runs_on(const qn_kernel_row *row, const qn_device_info *device)
 {
     if ((row->needs & QN_NEEDS_F16) && !device->f16) return false;
@@ -99,18 +107,68 @@ static bool row_prefers(const qn_kernel_row *row, uint32_t rows)
     return rows >= row->min_rows && (row->max_rows == 0 || rows <= row->max_rows);
 }
 
-const qn_kernel_row *qn_plan_pick(const qn_plan *p, const qn_kernel_table *table, uint64_t mask, uint32_t rows)
+bool qn_plan_may_use(const qn_plan *p, const qn_kernel_row *row)
 {
-    const qn_kernel_row *best = NULL, *second = NULL;
+    if (!qn_row_runs_on(row, p->device)) return false;
+    if (p->plain && row->needs) return false;
+    if (row->inexact && p->precision == QN_PRECISION_EXACT) return false;
+    return !p->choices || !qn_choices_wrong(p->choices, row);
+}
+
+static bool in_mask(const qn_kernel_table *table, uint64_t mask, const qn_kernel_row *row)
+{
+    return row >= table->rows && row < table->rows + table->n_rows && (mask >> (row - table->rows) & 1);
+}
+
+static const qn_kernel_row *forced_row(const qn_plan *p, const qn_kernel_table *table, uint64_t mask)
+{
+    for (uint32_t i = 0; p->forced && i < table->n_rows; i++) {
+        const qn_kernel_row *row = &table->rows[i];
+        if (!(mask >> i & 1) || strcmp(row->name, p->forced) != 0) continue;
+        bool exact = row->inexact && p->precision == QN_PRECISION_EXACT;
+        return qn_row_runs_on(row, p->device) && !exact ? row : NULL;
+    }
+    return NULL;
+}
+
+const qn_kernel_row *qn_plan_decided(const qn_plan *p, const qn_kernel_table *table, uint64_t mask, uint32_t rows)
+{
+    const qn_kernel_row *row = forced_row(p, table, mask);
+    bool known = !row && p->choices && p->choices->n_chosen && p->probed && p->probed == rows;
+    if (known) row = qn_choices_find(p->choices, qn_choice_key(p, table, rows));
+    return row && in_mask(table, mask, row) && (!known || qn_plan_may_use(p, row)) ? row : NULL;
+}
+
+static const qn_kernel_row *default_row(const qn_plan *p, const qn_kernel_table *table, uint64_t mask, uint32_t rows)
+{
+    const qn_kernel_row *second = NULL;
     for (uint32_t i = 0; i < table->n_rows; i++) {
         const qn_kernel_row *row = &table->rows[i];
-        if (!(mask >> i & 1) || !qn_row_runs_on(row, p->device)) continue;
-        if (row->inexact && p->precision == QN_PRECISION_EXACT) continue;
-        if (p->forced && strcmp(row->name, p->forced) == 0) return row;
-        if (!best && qn_row_preferred_on(row, p->device) && row_prefers(row, rows)) best = row;
+        if (!(mask >> i & 1) || !qn_plan_may_use(p, row)) continue;
+        if (qn_row_preferred_on(row, p->device) && row_prefers(row, rows)) return row;
         if (!second && !row->never_preferred) second = row;
     }
-    return best ? best : second;
+    return second;
+}
+
+/* The last row that may serve besides this one; else this one. */
+static const qn_kernel_row *other_row(const qn_plan *p, const qn_kernel_table *table, uint64_t mask,
+                                      const qn_kernel_row *row)
+{
+    for (uint32_t i = table->n_rows; i-- > 0;)
+        if ((mask >> i & 1) && &table->rows[i] != row && qn_plan_may_use(p, &table->rows[i])) return &table->rows[i];
+    return row;
+}
+
+const qn_kernel_row *qn_plan_pick(const qn_plan *p, const qn_kernel_table *table, uint64_t mask, uint32_t rows)
+{
+    const qn_kernel_row *row = qn_plan_decided(p, table, mask, rows);
+    if (!row) {
+        row = default_row(p, table, mask, rows);
+        if (p->plain == QN_PLAIN_OTHER) row = other_row(p, table, mask, row);
+    }
+    if (row && p->decisions && p->probed && p->probed == rows) qn_decisions_note(p, table, mask, rows);
+    return row;
 }
 
 /* Counts the dispatches since the last probe: the most that one live shape needs. */
@@ -121,22 +179,32 @@ static void end_probe(qn_plan *p)
     p->probe_start = p->n_dispatches;
 }
 
+/* The least of `next` and the rows on both sides of a boundary that is past i. */
+static uint32_t nearer(uint32_t i, uint32_t next, uint32_t boundary)
+{
+    if (boundary > i && boundary < next) next = boundary;
+    if (boundary && boundary - 1 > i && boundary - 1 < next) next = boundary - 1;
+    return next;
+}
+
 bool qn_plan_probe(qn_plan *p, const qn_kernel_table *table, uint32_t rows, uint32_t *i, uint32_t *m)
 {
+    p->probed = 0;
     if (!p->building) {
         *m = rows;
+        if (*i == 0) p->probed = rows;
         return (*i)++ == 0;
     }
     end_probe(p);
     if (*i >= rows) return false;
-    uint32_t next = *i == 0 ? 1 : rows; /* one row, then the boundaries in ascending order, `rows` last */
+    /* One row, then both sides of every boundary in ascending order, `rows` last. */
+    uint32_t next = *i == 0 ? 1 : rows;
     for (uint32_t r = 0; r < table->n_rows; r++) {
-        const qn_kernel_row *row = &table->rows[r];
-        uint32_t bounds[2] = {row->min_rows, row->max_rows ? row->max_rows + 1 : 0};
-        for (int k = 0; k < 2; k++)
-            if (bounds[k] > *i && bounds[k] < next) next = bounds[k];
+        next = nearer(*i, next, table->rows[r].min_rows);
+        if (table->rows[r].max_rows) next = nearer(*i, next, table->rows[r].max_rows + 1);
     }
-    *i = *m = next;
+    for (uint32_t c = 1; p->choices && c < QN_ROW_CLASSES; c++) next = nearer(*i, next, qn_row_class_first(c));
+    *i = *m = p->probed = next;
     return true;
 }
 
@@ -146,10 +214,16 @@ qn_status qn_plan_node(qn_plan *p, const qn_node *node)
 {
     p->node = node;
     p->n_dispatches = p->max_dispatches = p->probe_start = 0;
+    p->probed = p->n_signs = 0;
     memset(p->scratch, 0, sizeof p->scratch);
     qn_status s = qn_ops[node->op].plan(p);
     end_probe(p); /* of ops that do not probe: all their dispatches */
     return s;
+}
+
+void qn_plan_sign(qn_plan *p, uint32_t number)
+{
+    if (p->n_signs < QN_MAX_SIGNS) p->signs[p->n_signs++] = number;
 }
 
 qn_tensor *qn_plan_in(const qn_plan *p, uint32_t i)

@@ -21,6 +21,7 @@ enum {
     QN_MAX_CONSTS = 12, /* constants of a kernel set by its row     */
     QN_MAX_WITH = 6,    /* WGSL files before a kernel's         */
     QN_MAX_SCRATCH = 3, /* scratch tensors of a node                */
+    QN_MAX_SIGNS = 4,   /* numbers of a node that a choice is for   */
 };
 
 typedef enum qn_op {
@@ -77,6 +78,9 @@ typedef struct qn_kernel_table {
 
 /* All tables, from ops.def; NULL ends. */
 extern const qn_kernel_table *const qn_kernel_tables[];
+
+/* The row of this name in any table, or NULL. */
+const qn_kernel_row *qn_row_find(const char *name);
 
 /* Whether a device can run a row at all (features, workgroup limits; a row with a constant LEAST_SUBGROUP is not for
  * smaller subgroups). */
@@ -240,10 +244,19 @@ typedef struct qn_dispatch {
 
 /* ---- plan ------------------------------------------------------------------------------------ */
 
+/* Besides the forced row only rows that need no feature: those of the defaults, or where there are any, others. */
+typedef enum qn_plain { QN_PLAIN_NOT = 0, QN_PLAIN_DEFAULT, QN_PLAIN_OTHER } qn_plain;
+
+struct qn_choices;   /* choice.h */
+struct qn_decisions; /* choice.h */
+
 typedef struct qn_plan {
     const qn_device_info *device;
     const char *forced;     /* row name, or NULL                                          */
     qn_precision precision; /* of the node                                                */
+    qn_plain plain;
+    const struct qn_choices *choices; /* what is known of the rows on this device; NULL: nothing */
+    struct qn_decisions *decisions;   /* NULL: not noted                                */
     bool building;
     const qn_allocator *allocator; /* used while building only                          */
     const qn_node *node;
@@ -253,6 +266,8 @@ typedef struct qn_plan {
     size_t n_dispatches, capacity;
     size_t max_dispatches; /* while building: of one probe                   */
     size_t probe_start;
+    uint32_t probed; /* live rows of the probe under way; 0: none */
+    uint32_t n_signs, signs[QN_MAX_SIGNS];
     uint64_t scratch[QN_MAX_SCRATCH]; /* bytes needed (building: the most of all probes) */
 } qn_plan;
 
@@ -286,9 +301,20 @@ qn_status qn_plan_set_int(qn_plan *p, int64_t number);
  * choice changes, and `rows` last. Use: for (i = 0; qn_plan_probe(p, table, rows, &i, &m);) { ... } */
 bool qn_plan_probe(qn_plan *p, const qn_kernel_table *table, uint32_t rows, uint32_t *i, uint32_t *m);
 
-/* The first row of the table that runs on the device, is usable (bit i of mask: row i can compute this node) and
- * is preferred for `rows` live rows; then the first usable one at all; the forced row if it is usable. NULL if
- * none. */
+/* Adds a number of the node that never changes (head_dim, ...) to what a choice of tuning is for; the weights' shapes
+ * and formats are in it anyway. Before the picks. */
+void qn_plan_sign(qn_plan *p, uint32_t number);
+
+/* Whether plan() may choose the row here at all. */
+bool qn_plan_may_use(const qn_plan *p, const qn_kernel_row *row);
+
+/* The row that is forced, or that tuning chose for this node (inside a probe only, which visits the rows at which
+ * choices change), if it is usable; else NULL: the defaults decide. */
+const qn_kernel_row *qn_plan_decided(const qn_plan *p, const qn_kernel_table *table, uint64_t mask, uint32_t rows);
+
+/* The row that is decided; else the first row of the table that runs on the device, is usable (bit i of mask: row i can
+ * compute this node) and is preferred for `rows` live rows; then the first usable one at all; the forced row if it is
+ * usable. NULL if none. */
 const qn_kernel_row *qn_plan_pick(const qn_plan *p, const qn_kernel_table *table, uint64_t mask, uint32_t rows);
 
 /* Appends a zeroed dispatch. NULL with *status set when there is no room. */

@@ -77,7 +77,7 @@ static void trusted_kernels_fail_as_well(void **state)
     fixture *f = *state;
     qn_kernel_desc desc = {.label = "trusted.kernel", .source = "fn {", .entry = "main", .access = "", .trusted = true};
     qn_kernel *kernel = NULL;
-    qn_assert_fails(qn_kernel_create(f->gpu, &desc, &kernel), QN_ERR_GPU, "trusted.kernel");
+    qn_assert_fails(qn_kernels_create(f->gpu, 1, &desc, 1, &kernel), QN_ERR_GPU, "trusted.kernel");
     assert_null(kernel);
     assert_usable(f->gpu);
 }

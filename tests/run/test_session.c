@@ -2,9 +2,9 @@
  * functions, so the same tests run where the blocking helpers are compiled out. */
 #include "support/model_harness.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -67,7 +67,7 @@ const char *const qn_test_affine_source = "struct Params { n: u32, scale: f32, a
 qn_status qn_test_compile(qn_gpu *gpu, const char *source, const char *access, qn_kernel **kernel)
 {
     qn_kernel_desc desc = {.label = "test.kernel", .source = source, .entry = "main", .access = access};
-    return qn_kernel_create(gpu, &desc, kernel);
+    return qn_kernels_create(gpu, 1, &desc, 1, kernel);
 }
 
 qn_test_affine qn_test_affine_open(qn_gpu *gpu, uint32_t n)

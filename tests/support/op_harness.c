@@ -33,6 +33,11 @@ void qn_test_assert_fails(qn_status status, qn_code code, const char *part, cons
 qn_status qn_test_open_engine(qn_engine_options options, qn_engine **engine)
 {
     setenv("XDG_RUNTIME_DIR", QN_BUILD_DIR, 0); /* unset, software Vulkan complains about it in the test's output */
+    const char *device = getenv("QN_TEST_DEVICE");
+    if (device) {
+        options.device = device;
+        return qn_engine_open(&options, engine);
+    }
     qn_device_info infos[16];
     size_t n = 0, i = 0;
     qn_assert_ok(qn_devices(infos, 16, &n));

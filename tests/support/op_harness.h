@@ -26,7 +26,8 @@ void qn_test_assert_fails(qn_status status, qn_code code, const char *part, cons
 
 /* ---- device ---------------------------------------------------------------------------------- */
 
-/* The software adapter, opened with these options (device is filled in). */
+/* The software adapter, or the one that the environment variable QN_TEST_DEVICE names (as --device does), opened with
+ * these options (device is filled in). */
 qn_status qn_test_open_engine(qn_engine_options options, qn_engine **engine);
 /* The software adapter with core limits and no optional feature; route: a kernel row to force, or NULL. */
 qn_engine *qn_test_engine(const char *route);

@@ -1,0 +1,298 @@
+/* Kernels that tuning chose and kernels that the self-test found wrong, from an engine to the dispatches of its graphs,
+ * and what a cache folder keeps of both. */
+#include "support/op_harness.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "graph/graph.h"
+
+enum { N = 96, K = 64, MOST = 100 };
+
+typedef struct fixture {
+    char folder[64], file[400];
+    char warning[1100]; /* the last one */
+    int n_warnings;
+} fixture;
+
+static int set_up(void **state)
+{
+    fixture *f = calloc(1, sizeof *f);
+    snprintf(f->folder, sizeof f->folder, "choose.XXXXXX");
+    *state = f;
+    return mkdtemp(f->folder) ? 0 : -1;
+}
+
+/* The one file of the folder; false: there is none. */
+static bool find_file(fixture *f)
+{
+    DIR *dir = opendir(f->folder);
+    bool found = false;
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (e->d_name[0] != '.') {
+            assert_false(found);
+            snprintf(f->file, sizeof f->file, "%s/%s", f->folder, e->d_name);
+            found = true;
+        }
+    closedir(dir);
+    return found;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    if (find_file(f)) remove(f->file);
+    rmdir(f->folder);
+    free(f);
+    return 0;
+}
+
+static void on_log(void *user, qn_log_level level, const char *line)
+{
+    fixture *f = user;
+    if (level != QN_LOG_WARNING || strstr(line, "software adapter")) return;
+    snprintf(f->warning, sizeof f->warning, "%s", line);
+    f->n_warnings++;
+}
+
+static qn_engine *open_engine(fixture *f, qn_engine_options o)
+{
+    qn_engine *engine = NULL;
+    o.log = on_log;
+    o.log_user = f;
+    qn_assert_ok(qn_test_open_engine(o, &engine));
+    return engine;
+}
+
+/* ---- choices --------------------------------------------------------------------------------- */
+
+/* The kernel that serves `rows` live rows of a linear node, and its result. */
+static const char *kernel_for(qn_engine *engine, uint32_t rows, uint32_t n, float *y)
+{
+    qn_test_matrix m = qn_test_matrix_make(QN_WEIGHT_Q4, n, K, 32, true, 1);
+    qn_weight *w = NULL;
+    qn_assert_ok(qn_weight_create(engine, &m.desc, &w));
+    qn_graph *g = qn_test_graph(engine);
+    qn_value x = qn_graph_input(g, "x", QN_F32, qn_shape_2(MOST, K));
+    qn_value out = qn_linear(g, x, qn_graph_weight(g, w), 0);
+    qn_graph_output(g, out, "y");
+    qn_assert_ok(qn_graph_build(g));
+    float *data = qn_test_floats(MOST * K, 3, 1.0f);
+    qn_assert_ok(qn_graph_set_input(g, x, qn_shape_2(rows, K), data));
+    const void *got = qn_test_run(g, out, qn_shape_2(rows, n));
+    if (y) memcpy(y, got, (size_t)rows * n * sizeof *y);
+    const char *name = qn_graph_dispatch(g, 0).kernel;
+    free(data);
+    qn_graph_close(g);
+    qn_weight_free(w);
+    qn_test_matrix_free(&m);
+    return name;
+}
+
+/* The decision of that node for `rows` live rows. */
+static qn_decision decision_for(qn_engine *engine, uint32_t rows)
+{
+    qn_test_matrix m = qn_test_matrix_make(QN_WEIGHT_Q4, N, K, 32, true, 1);
+    qn_weight *w = NULL;
+    qn_assert_ok(qn_weight_create(engine, &m.desc, &w));
+    qn_graph *g = qn_test_graph(engine);
+    qn_linear(g, qn_graph_input(g, "x", QN_F32, qn_shape_2(MOST, K)), qn_graph_weight(g, w), 0);
+    qn_assert_ok(qn_graph_build(g));
+    qn_decision d[8], found = {0};
+    size_t n = qn_graph_decisions(g, d, 8);
+    assert_int_equal(n, 4); /* one for each class of rows */
+    for (size_t i = 0; i < n; i++)
+        if (rows >= d[i].min_rows && (d[i].max_rows == 0 || rows <= d[i].max_rows)) found = d[i];
+    qn_graph_close(g);
+    qn_weight_free(w);
+    qn_test_matrix_free(&m);
+    return found;
+}
+
+static void a_choice_is_for_its_shape_and_rows(void **state)
+{
+    fixture *f = *state;
+    qn_engine *engine = open_engine(f, (qn_engine_options){0});
+    const char *one = kernel_for(engine, 1, N, NULL), *many = kernel_for(engine, 70, N, NULL);
+    qn_decision d = decision_for(engine, 70);
+    assert_string_equal(d.what, "linear 96x64 q4");
+    assert_true(d.n_rows > 1);
+    static float want[70 * N], got[70 * N];
+    kernel_for(engine, 70, N, want);
+    qn_assert_ok(qn_engine_choose(engine, &d, "linear.any"));
+    assert_string_equal(kernel_for(engine, 70, N, got), "linear.any");
+    for (int i = 0; i < 70 * N; i++) assert_true(got[i] - want[i] < 1e-3f && want[i] - got[i] < 1e-3f);
+    assert_string_equal(kernel_for(engine, MOST, N, NULL), "linear.any");
+    assert_string_equal(kernel_for(engine, 65, N, NULL), "linear.any");
+    assert_string_not_equal(kernel_for(engine, 64, N, NULL), "linear.any");
+    assert_string_equal(kernel_for(engine, 1, N, NULL), one);
+    assert_string_equal(kernel_for(engine, 70, N + 4, NULL), many); /* another weight */
+    qn_assert_ok(qn_engine_choose(engine, &d, NULL));
+    assert_string_equal(kernel_for(engine, 70, N, NULL), many);
+    qn_assert_fails(qn_engine_choose(engine, &d, "linear.none"), QN_ERR_ARGUMENT, "linear.none");
+    qn_assert_fails(qn_engine_save_choices(engine), QN_ERR_STATE, "cache");
+    qn_engine_close(engine);
+}
+
+/* A forced row wins over a choice, and a chosen row that is of another table or cannot serve is not taken. */
+static void a_choice_bends_to_what_is_possible(void **state)
+{
+    fixture *f = *state;
+    qn_engine *engine = open_engine(f, (qn_engine_options){.route = "linear.quad4"});
+    qn_decision d = decision_for(engine, 1);
+    qn_assert_ok(qn_engine_choose(engine, &d, "linear.any"));
+    assert_string_equal(kernel_for(engine, 1, N, NULL), "linear.quad4");
+    qn_engine_close(engine);
+    engine = open_engine(f, (qn_engine_options){0});
+    const char *one = kernel_for(engine, 1, N, NULL);
+    qn_assert_ok(qn_engine_choose(engine, &d, "rope.pairs"));
+    assert_string_equal(kernel_for(engine, 1, N, NULL), one);
+    qn_engine_close(engine);
+}
+
+static void a_cache_folder_keeps_choices(void **state)
+{
+    fixture *f = *state;
+    const qn_engine_options options = {.cache_dir = f->folder};
+    qn_engine *engine = open_engine(f, options);
+    assert_false(find_file(f));
+    qn_decision d = decision_for(engine, 1);
+    qn_assert_ok(qn_engine_choose(engine, &d, "linear.any"));
+    qn_assert_ok(qn_engine_save_choices(engine));
+    qn_engine_close(engine);
+    assert_true(find_file(f));
+    engine = open_engine(f, options);
+    assert_string_equal(kernel_for(engine, 1, N, NULL), "linear.any");
+    qn_engine_close(engine);
+    engine = open_engine(f, (qn_engine_options){.cache_dir = f->folder, .baseline = true}); /* another device */
+    assert_string_not_equal(kernel_for(engine, 1, N, NULL), "linear.any");
+    qn_engine_close(engine);
+    assert_int_equal(f->n_warnings, 0);
+}
+
+static void a_damaged_file_is_left_alone(void **state)
+{
+    fixture *f = *state;
+    const qn_engine_options options = {.cache_dir = f->folder};
+    qn_engine *engine = open_engine(f, options);
+    qn_decision d = decision_for(engine, 1);
+    qn_assert_ok(qn_engine_choose(engine, &d, "linear.any"));
+    qn_assert_ok(qn_engine_save_choices(engine));
+    qn_engine_close(engine);
+    assert_true(find_file(f));
+    static const char *const contents[] = {"", "quern kernels\n", "\x7fXYZ"};
+    for (int i = 0; i < 3; i++) {
+        FILE *file = fopen(f->file, "wb");
+        assert_int_equal(fwrite(contents[i], 1, strlen(contents[i]), file), strlen(contents[i]));
+        fclose(file);
+        engine = open_engine(f, options);
+        assert_int_equal(f->n_warnings, i + 1);
+        assert_non_null(strstr(f->warning, "damaged"));
+        assert_string_not_equal(kernel_for(engine, 1, N, NULL), "linear.any");
+        qn_engine_close(engine);
+    }
+    engine = open_engine(f, (qn_engine_options){.cache_dir = "no/such/folder"});
+    qn_assert_fails(qn_engine_save_choices(engine), QN_ERR_IO, "no/such/folder");
+    qn_engine_close(engine);
+}
+
+/* ---- self-test ------------------------------------------------------------------------------- */
+
+#ifndef QN_NO_BLOCKING
+static const qn_route_info *route(const qn_engine *engine, const char *name)
+{
+    static qn_route_info routes[256];
+    size_t n = qn_engine_routes(engine, routes, 256);
+    assert_true(n <= 256);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(routes[i].name, name) == 0) return &routes[i];
+    fail_msg("no row %s", name);
+    return NULL;
+}
+
+/* Every row that runs here is right, and every one that is not of the baseline is tried. */
+static void every_row_passes(void **state)
+{
+    fixture *f = *state;
+    qn_engine *engine = open_engine(f, (qn_engine_options){.cache_dir = f->folder});
+    qn_assert_ok(qn_engine_self_test(engine));
+    for (const qn_kernel_table *const *t = qn_kernel_tables; *t; t++)
+        for (uint32_t i = 0; i < (*t)->n_rows; i++) {
+            const qn_kernel_row *row = &(*t)->rows[i];
+            const qn_route_info *r = route(engine, row->name);
+            if (r->wrong) fail_msg("%s is found wrong", row->name);
+            if ((row->needs || row->inexact) && r->usable && !r->tested)
+                fail_msg("%s needs a case in self_test.c", row->name);
+        }
+    assert_true(route(engine, "linear.gemm")->tested);
+    assert_true(find_file(f));
+    qn_engine_close(engine);
+    engine = open_engine(f, (qn_engine_options){.cache_dir = f->folder}); /* remembered */
+    assert_true(route(engine, "linear.gemm")->tested);
+    qn_engine_close(engine);
+    assert_int_equal(f->n_warnings, 0);
+}
+
+/* A row whose kernels do nothing is found, and what it would have served is served by another. */
+static void a_wrong_row_is_dropped(void **state)
+{
+    fixture *f = *state;
+    static const char *const rows[] = {"linear.quad1", "sdpa.qk_each", "gate.four"};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        qn_engine *engine = open_engine(f, (qn_engine_options){.break_route = rows[i]});
+        assert_false(route(engine, rows[i])->wrong);
+        qn_assert_ok(qn_engine_self_test(engine));
+        assert_true(route(engine, rows[i])->wrong);
+        assert_non_null(strstr(f->warning, rows[i]));
+        assert_int_equal(f->n_warnings, (int)i + 1); /* and no other */
+        if (i == 0) {
+            static float got[N], want[N];
+            assert_string_not_equal(kernel_for(engine, 1, N, got), rows[i]);
+            qn_decision d = decision_for(engine, 1); /* not even when it was chosen */
+            qn_assert_ok(qn_engine_choose(engine, &d, rows[i]));
+            assert_string_not_equal(kernel_for(engine, 1, N, got), rows[i]);
+            qn_engine *sound = open_engine(f, (qn_engine_options){0});
+            kernel_for(sound, 1, N, want);
+            qn_engine_close(sound);
+            for (int k = 0; k < N; k++) assert_true(got[k] - want[k] < 1e-3f && want[k] - got[k] < 1e-3f);
+        }
+        qn_engine_close(engine);
+    }
+}
+
+/* What an earlier run found wrong is not used in this one. */
+static void a_wrong_row_is_remembered(void **state)
+{
+    fixture *f = *state;
+    qn_engine *engine = open_engine(f, (qn_engine_options){.cache_dir = f->folder});
+    const char *one = kernel_for(engine, 1, N, NULL);
+    qn_assert_ok(qn_choices_set_test(&engine->choices, qn_row_find(one), true));
+    qn_assert_ok(qn_engine_save_choices(engine));
+    qn_engine_close(engine);
+    engine = open_engine(f, (qn_engine_options){.cache_dir = f->folder, .self_test = true});
+    assert_true(route(engine, one)->wrong);
+    assert_string_not_equal(kernel_for(engine, 1, N, NULL), one);
+    qn_engine_close(engine);
+}
+#endif
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_choice_is_for_its_shape_and_rows),
+        TEST(a_choice_bends_to_what_is_possible),
+        TEST(a_cache_folder_keeps_choices),
+        TEST(a_damaged_file_is_left_alone),
+#ifndef QN_NO_BLOCKING
+        TEST(every_row_passes),
+        TEST(a_wrong_row_is_dropped),
+        TEST(a_wrong_row_is_remembered),
+#endif
+    };
+    return cmocka_run_group_tests_name("choose", tests, NULL, NULL);
+}
