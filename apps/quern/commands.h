@@ -11,6 +11,7 @@ int qn_cli_detokenize(int argc, char **argv);
 int qn_cli_perplexity(int argc, char **argv);
 int qn_cli_logits(int argc, char **argv);
 int qn_cli_check(int argc, char **argv);
+int qn_cli_tune(int argc, char **argv);
 int qn_cli_bench(int argc, char **argv);
 
 #endif

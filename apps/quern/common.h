@@ -37,13 +37,18 @@ typedef struct qn_cli_engine {
     const char *route;
     bool trace;
     const char *dump_shaders;
+    uint32_t threads;
+    bool checked, no_cache, timings;
+    double start; /* of the command */
 } qn_cli_engine;
 
-enum { QN_CLI_ENGINE_OPTIONS = 7 };
+enum { QN_CLI_ENGINE_OPTIONS = 11 };
 /* The options that every command with a device has. */
 void qn_cli_engine_table(qn_cli_engine *e, qn_cli_option table[QN_CLI_ENGINE_OPTIONS]);
 /* Opens the engine with a logger to stderr; refuses unknown --route names, listing the known ones. */
 qn_status qn_cli_open_engine(const qn_cli_engine *e, qn_engine **engine);
+/* With --timings: the seconds since the command began, and what is done by now. */
+void qn_cli_mark(const qn_cli_engine *e, const char *what);
 
 /* path, or the built-in model when path is NULL. */
 qn_status qn_cli_model_path(const char *path, char *out, size_t capacity);

@@ -12,7 +12,9 @@ static const char *const needs[] = {"baseline", "f16", "subgroups"};
 typedef struct device_list {
     qn_device_info *infos;
     size_t n;
-    size_t chosen; /* what a command without --device takes; n when that is not known */
+    size_t chosen;         /* what a command without --device takes; n when that is not known */
+    qn_route_info *routes; /* of the device being shown */
+    size_t n_routes;
 } device_list;
 
 static bool contains(const char *text, const char *part)
@@ -56,25 +58,47 @@ static qn_status read_devices(const qn_cli_engine *e, device_list *list)
             if (strcmp(list->infos[i].name, qn_engine_device(engine)->name) == 0) list->chosen = i;
         qn_engine_close(engine);
     }
-    if (!e->baseline) return qn_cli_ok();
-    for (size_t i = 0; i < list->n; i++) { /* what each grants when only the baseline is asked for */
-        char number[24];
-        snprintf(number, sizeof number, "%zu", i);
-        const qn_engine_options baseline = {.device = number, .baseline = true};
-        QN_CLI_TRY(qn_cli_in(qn_engine_open(&baseline, &engine), "device %zu", i));
-        list->infos[i] = *qn_engine_device(engine);
-        qn_engine_close(engine);
-    }
     return qn_cli_ok();
 }
 
+/* Opens device i: its kernels with what their test found, and what it grants. One that cannot be opened is shown as it
+ * is listed, unless what it grants the baseline was asked for. */
+static qn_status read_routes(const qn_cli_engine *e, bool self_test, size_t i, device_list *list)
+{
+    char number[24];
+    snprintf(number, sizeof number, "%zu", i);
+    qn_cli_engine one = *e;
+    one.device = number;
+    list->n_routes = qn_routes(&list->infos[i], NULL, 0);
+    list->routes = qn_cli_resize(list->routes, list->n_routes, sizeof *list->routes);
+    qn_routes(&list->infos[i], list->routes, list->n_routes);
+    qn_engine *engine;
+    qn_status s = qn_cli_open_engine(&one, &engine);
+    if (s.code != QN_OK) return e->baseline || self_test ? qn_cli_in(s, "device %zu", i) : qn_cli_ok();
+#ifndef QN_NO_BLOCKING
+    if (self_test) s = qn_engine_self_test(engine);
+#else
+    if (self_test) s = qn_cli_fail(QN_ERR_UNSUPPORTED, "this build has no blocking calls to test kernels with");
+#endif
+    qn_engine_routes(engine, list->routes, list->n_routes);
+    if (e->baseline) list->infos[i] = *qn_engine_device(engine);
+    qn_engine_close(engine);
+    return s;
+}
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
+
+/* plan() may choose it there. */
+static bool uses(const qn_route_info *route)
+{
+    return route->usable && route->preferred && !route->wrong;
+}
 
 static json_t *routes_json(const qn_route_info *routes, size_t n, const char *need)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++)
-        if (strcmp(routes[i].needs, need) == 0 && routes[i].usable && routes[i].preferred)
+        if (strcmp(routes[i].needs, need) == 0 && uses(&routes[i]))
             json_array_append_new(list, json_string(routes[i].name));
     return list;
 }
@@ -89,7 +113,9 @@ static json_t *rows_json(const qn_route_info *routes, size_t n)
         json_object_set_new(o, "needs", json_string(routes[i].needs));
         json_object_set_new(o, "inexact", json_boolean(routes[i].inexact));
         json_object_set_new(o, "usable", json_boolean(routes[i].usable));
-        json_object_set_new(o, "used", json_boolean(routes[i].usable && routes[i].preferred));
+        json_object_set_new(o, "used", json_boolean(uses(&routes[i])));
+        json_object_set_new(o, "test",
+                            routes[i].tested ? json_string(routes[i].wrong ? "wrong" : "right") : json_null());
         json_array_append_new(list, o);
     }
     return list;
@@ -145,14 +171,16 @@ static json_t *device_json(const device_list *list, size_t i, const qn_route_inf
 
 enum { WIDTH = 100, INDENT = 16 };
 
+typedef enum shown { USED, UNUSED, WRONG } shown;
+
 /* "  title      a b c", folded at WIDTH. */
-static void print_routes(const char *title, const qn_route_info *routes, size_t n, const char *need, bool used)
+static void print_routes(const char *title, const qn_route_info *routes, size_t n, const char *need, shown which)
 {
     int column = printf("    %-*s", INDENT - 4, title);
     bool any = false;
     for (size_t i = 0; i < n; i++) {
-        bool uses = routes[i].usable && routes[i].preferred;
-        if (uses != used || (need && strcmp(routes[i].needs, need) != 0)) continue;
+        shown is = routes[i].wrong ? WRONG : uses(&routes[i]) ? USED : UNUSED;
+        if (is != which || (need && strcmp(routes[i].needs, need) != 0)) continue;
         if (any && column + (int)strlen(routes[i].name) + 1 > WIDTH) {
             putchar('\n');
             column = printf("%*s", INDENT, "");
@@ -181,14 +209,22 @@ static void print_device(const device_list *list, size_t i, const qn_route_info 
            d->max_storage_buffers, qn_cli_bytes(d->max_workgroup_bytes, workgroup), d->max_workgroup_invocations,
            d->max_workgroup_size[0], d->max_workgroup_size[1], d->max_workgroup_size[2], d->max_grid);
     printf("  kernels used\n");
-    for (size_t k = 0; k < 3; k++) print_routes(needs[k], routes, n_routes, needs[k], true);
+    for (size_t k = 0; k < 3; k++) print_routes(needs[k], routes, n_routes, needs[k], USED);
     printf("  not used (--route forces one)\n");
-    print_routes("", routes, n_routes, NULL, false);
+    print_routes("", routes, n_routes, NULL, UNUSED);
+    size_t n_tested = 0, n_wrong = 0;
+    for (size_t k = 0; k < n_routes; k++) {
+        n_tested += routes[k].tested;
+        n_wrong += routes[k].wrong;
+    }
+    printf("  self-test     %zu kernels tried, %zu of them wrong on this device%s\n", n_tested, n_wrong,
+           n_wrong ? " and not used:" : "");
+    if (n_wrong) print_routes("", routes, n_routes, NULL, WRONG);
 }
 
 int qn_cli_devices(int argc, char **argv)
 {
-    bool json = false;
+    bool json = false, self_test = false;
     qn_cli_engine engine = {.device = NULL};
     const qn_cli_option own[] = {
         {.name = "device",
@@ -201,12 +237,20 @@ int qn_cli_devices(int argc, char **argv)
          .kind = QN_CLI_FLAG,
          .target = &engine.baseline,
          .help = "as they are with core limits and no optional feature"},
+        {.name = "self-test",
+         .kind = QN_CLI_FLAG,
+         .target = &self_test,
+         .help = "try every kernel on the device now, also those tried before"},
+        {.name = "no-cache",
+         .kind = QN_CLI_FLAG,
+         .target = &engine.no_cache,
+         .help = "neither use nor keep what is known of the devices"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &json, .help = "print JSON"},
         {.name = NULL},
     };
     const qn_cli_usage usage = {
         .command = "devices",
-        .synopsis = "[--device N|NAME] [--baseline] [--json]",
+        .synopsis = "[--device N|NAME] [--baseline] [--self-test] [--json]",
         .about = "Lists the GPUs (and software adapters) of this machine, their limits and features, and the kernels\n"
                  "that would be used on each, by what they need: nothing (baseline), f16 or subgroups.",
         .tables = {own},
@@ -221,15 +265,11 @@ int qn_cli_devices(int argc, char **argv)
     for (size_t i = 0; s.code == QN_OK && i < list.n; i++) {
         if (!wanted(engine.device, i, &list.infos[i])) continue;
         any = true;
-        size_t n = qn_routes(&list.infos[i], NULL, 0);
-        qn_route_info *routes = qn_cli_alloc(n, sizeof *routes);
-        n = qn_routes(&list.infos[i], routes, n);
-        if (json)
-            json_array_append_new(all, device_json(&list, i, routes, n));
-        else
-            print_device(&list, i, routes, n);
-        free(routes);
+        s = read_routes(&engine, self_test, i, &list);
+        if (s.code == QN_OK && json) json_array_append_new(all, device_json(&list, i, list.routes, list.n_routes));
+        if (s.code == QN_OK && !json) print_device(&list, i, list.routes, list.n_routes);
     }
+    free(list.routes);
     if (s.code == QN_OK && !any) s = qn_cli_fail(QN_ERR_ARGUMENT, "no device \"%s\" among %zu", engine.device, list.n);
     if (s.code == QN_OK && json)
         qn_cli_print_json(all);

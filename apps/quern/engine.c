@@ -35,9 +35,29 @@ void qn_cli_engine_table(qn_cli_engine *e, qn_cli_option table[QN_CLI_ENGINE_OPT
          .argument = "DIR",
          .target = &e->dump_shaders,
          .help = "write every compiled WGSL source into this folder"},
+        {.name = "threads",
+         .kind = QN_CLI_U32,
+         .argument = "N",
+         .target = &e->threads,
+         .help = "compile kernels on at most N threads (default: one a\nprocessor, at most 16)"},
+        {.name = "checked",
+         .kind = QN_CLI_FLAG,
+         .target = &e->checked,
+         .help = "compile all kernels with bounds checks (slower)"},
+        {.name = "no-cache",
+         .kind = QN_CLI_FLAG,
+         .target = &e->no_cache,
+         .help = "neither use nor keep what is known of this device: tested\nkernels, choices of quern tune"},
+        {.name = "timings", .kind = QN_CLI_FLAG, .target = &e->timings, .help = "print on stderr when what was done"},
         {.name = NULL},
     };
     memcpy(table, options, sizeof options);
+    e->start = qn_cli_seconds();
+}
+
+void qn_cli_mark(const qn_cli_engine *e, const char *what)
+{
+    if (e->timings) fprintf(stderr, "quern: %.3f s: %s\n", qn_cli_seconds() - e->start, what);
 }
 
 static void print_log(void *user, qn_log_level level, const char *line)
@@ -73,6 +93,7 @@ qn_status qn_cli_open_engine(const qn_cli_engine *e, qn_engine **engine)
     if (e->route) QN_CLI_TRY(check_route(e->route));
     if (e->dump_shaders && !qn_cli_make_folder(e->dump_shaders))
         return qn_cli_fail(QN_ERR_IO, "--dump-shaders: cannot make the folder %s", e->dump_shaders);
+    char cache[4096];
     const qn_engine_options options = {
         .device = e->device,
         .baseline = e->baseline,
@@ -80,10 +101,16 @@ qn_status qn_cli_open_engine(const qn_cli_engine *e, qn_engine **engine)
         .route = e->route,
         .dump_shaders = e->dump_shaders,
         .trace = e->trace,
+        .threads = e->threads,
+        .checked = e->checked,
+        .cache_dir = !e->no_cache && qn_cli_user_cache(cache, sizeof cache) ? cache : NULL,
+        .self_test = true,
         .log = print_log,
         .log_user = (void *)(uintptr_t)e, /* print_log only reads it */
     };
-    return qn_engine_open(&options, engine);
+    qn_status s = qn_engine_open(&options, engine);
+    if (s.code == QN_OK) qn_cli_mark(e, "the device is open");
+    return s;
 }
 
 /* ---- model file ------------------------------------------------------------------------------ */

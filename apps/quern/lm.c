@@ -64,7 +64,10 @@ static qn_status session_append(qn_cli_lm *lm, int32_t token)
 
 static qn_status session_wait(qn_cli_lm *lm, qn_step_state *state)
 {
-    return qn_cli_wait(lm->session, state);
+    QN_CLI_TRY(qn_cli_wait(lm->session, state));
+    if (!lm->computed && *state == QN_STEP_READY) qn_cli_mark(lm->options, "the first logits are there");
+    lm->computed |= *state == QN_STEP_READY;
+    return qn_cli_ok();
 }
 
 static const float *session_logits(qn_cli_lm *lm, size_t *n_rows, size_t *first_row)
@@ -133,6 +136,7 @@ static qn_status open_gguf(const qn_cli_engine *e, const qn_cli_lm_options *o, q
 #endif
     qn_cli_progress("", 0, 0);
     QN_CLI_TRY(s);
+    qn_cli_mark(e, "the weights are loaded");
     lm->load_seconds = qn_cli_seconds() - start;
     const char *why = NULL;
     if (!lm->own) lm->tokenizer = qn_model_tokenizer(lm->model, &why);
@@ -144,6 +148,7 @@ static qn_status open_gguf(const qn_cli_engine *e, const qn_cli_lm_options *o, q
     const qn_session_options session = {
         .ctx = o->ctx, .chunk = o->chunk, .precision = (qn_precision)o->precision, .kv_type = (qn_kv_type)o->kv_type};
     QN_CLI_TRY(qn_session_open(lm->model, &session, &lm->session));
+    qn_cli_mark(e, "the session is open");
     lm->precision = session.precision;
     lm->ctx = qn_session_ctx(lm->session);
     lm->chunk = qn_session_chunk(lm->session);
@@ -168,7 +173,7 @@ static qn_status open_program(const qn_cli_engine *e, const qn_cli_lm_options *o
 
 qn_status qn_cli_open_lm(const qn_cli_engine *e, const qn_cli_lm_options *o, qn_cli_lm *lm)
 {
-    *lm = (qn_cli_lm){.engine = NULL};
+    *lm = (qn_cli_lm){.options = e};
     QN_CLI_TRY(qn_cli_model_path(o->model, lm->path, sizeof lm->path));
     if (!qn_cli_is_file(lm->path)) { /* before a device is opened for nothing */
         if (qn_cli_is_folder(lm->path)) return qn_cli_fail(QN_ERR_IO, "%s is a folder, not a model file", lm->path);

@@ -52,6 +52,8 @@ struct qn_cli_lm {
     const qn_tokenizer *tokenizer; /* NULL: none; why not is in no_tokenizer */
     char no_tokenizer[256];
     char path[4096];
+    const qn_cli_engine *options; /* of the engine */
+    bool computed;                /* logits came   */
     double device_seconds, load_seconds;
     uint64_t file_bytes;
     uint32_t n_vocab, chunk;

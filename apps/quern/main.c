@@ -22,6 +22,7 @@ static const command commands[] = {
     {"perplexity", qn_cli_perplexity, "how well a model predicts a text"},
     {"logits", qn_cli_logits, "write a model's raw output for given tokens"},
     {"check", qn_cli_check, "run case folders and compare with their expected numbers"},
+    {"tune", qn_cli_tune, "measure which kernels are the fastest on this device, and keep the choice"},
     {"bench", qn_cli_bench, "measure speed: of a model, or of one operation"},
 };
 

@@ -105,6 +105,20 @@ bool qn_cli_make_folder(const char *path)
     return mkdir(path, 0777) == 0 || qn_cli_is_folder(path);
 }
 
+bool qn_cli_user_cache(char *path, size_t capacity)
+{
+    const char *folder = getenv("XDG_CACHE_HOME"), *home = getenv("HOME"), *below = "";
+    if (!folder || folder[0] != '/') {
+        if (!home || home[0] != '/') return false;
+        folder = home;
+        below = "/.cache";
+    }
+    int n = snprintf(path, capacity, "%s%s", folder, below);
+    if (n < 0 || (size_t)n + sizeof "/quern" > capacity || !qn_cli_make_folder(path)) return false;
+    memcpy(path + n, "/quern", sizeof "/quern");
+    return qn_cli_make_folder(path);
+}
+
 static int compare_names(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

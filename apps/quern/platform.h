@@ -24,6 +24,8 @@ bool qn_cli_is_file(const char *path);
 uint64_t qn_cli_file_bytes(const char *path); /* 0 when there is none */
 /* Makes a folder (its parent must be there); true when it is there afterwards. */
 bool qn_cli_make_folder(const char *path);
+/* The user's folder for what Quern keeps between runs, made where it is missing; false when there is none. */
+bool qn_cli_user_cache(char *path, size_t capacity);
 /* Sorted names of what is in a folder, without those that begin with a dot; NULL on failure. Free with
  * qn_cli_free_names. */
 char **qn_cli_list_folder(const char *path, size_t *n);

@@ -16,6 +16,7 @@ def environment():
     """Without XDG_RUNTIME_DIR, as on a bare machine: drivers must not complain about it on stderr."""
     env = dict(os.environ)
     env.pop("XDG_RUNTIME_DIR", None)
+    env["XDG_CACHE_HOME"] = os.path.join(BUILD, "cache")  # not the user's own
     return env
 
 
