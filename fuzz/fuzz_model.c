@@ -38,7 +38,8 @@ static void check_tensors(const qn_model_tensor *tensors, size_t n, size_t file_
         const qn_gguf_tensor *t = tensors[i].source;
         const qn_weight *w = tensors[i].weight;
         uint64_t rows = w->shape.dim[0], next = 0;
-        if (t->offset > file_size || t->size > file_size - t->offset || t->size % rows) abort();
+        if (t->offset > file_size || t->size > file_size - t->offset || t->size % tensors[i].rows) abort();
+        if (tensors[i].row0 % QN_PACK_ROWS || tensors[i].row0 + (uint64_t)tensors[i].rows > rows) abort();
         for (uint32_t k = 0; w->matrix && k < w->n_parts; k++) {
             if (w->parts[k].row0 != next || w->parts[k].row0 % QN_PACK_ROWS) abort();
             next += w->parts[k].n_rows;

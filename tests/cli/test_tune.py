@@ -27,7 +27,8 @@ class Tune(quern.Case):
             self.assertGreaterEqual(len(d["candidates_us"]), 1)
             self.assertTrue(d["chosen"] is None or d["chosen"] in d["candidates_us"])
             self.assertGreaterEqual(d["rows"], d["min_rows"])
-        self.assertEqual({d["rows"] for d in out["decisions"]}, {1, 4, 16})
+        rows = {d["rows"] for d in out["decisions"]}  # a choice for 1 may leave none open for 4
+        self.assertTrue({1, 16} <= rows <= {1, 4, 16}, rows)
         self.assertEqual(len(self.kept()), 1)
         chosen = sum(d["chosen"] is not None for d in out["decisions"])
         with open(self.kept()[0], encoding="utf-8") as f:
