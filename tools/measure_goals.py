@@ -70,11 +70,11 @@ def measure(q, compare):
     yield speed("generation, depth 0", 1210, "tg128", token, compare)
     yield speed("generation, depth 8000", 960, "tg128@8000", deep, compare)
     for context, goal in ((8192, 15), (16384, 25)):
-        us = q.op("sdpa_with_kv_cache", f"S=1,pos={context - 1},Hq=32,Hkv=8,D=64")["median_us"]
+        us = q.op("attend", f"S=1,pos={context - 1},Hq=32,Hkv=8,D=64,kv=16")["median_us"]
         yield at_most(f"decode attention, context {context}", goal, us, "us")
     yield speed("prompt 512", 17000, "pp512", q.bench("pp", 512), compare)
     yield speed("prompt 2048", 29000, "pp2048", q.bench("pp", 2048), compare)
-    tflops = q.op("sdpa_with_kv_cache", "S=2048,pos=0,Hq=32,Hkv=8,D=64")["tflops"]
+    tflops = q.op("attend", "S=2048,pos=0,Hq=32,Hkv=8,D=64,kv=16")["tflops"]
     yield ("prefill attention, 2048", "over 20 TFLOP/s", f"{tflops:.1f} TFLOP/s", tflops > 20)
     for n, k, goal in GEMV:
         r = q.op("linear_q4gsw", f"M=1,N={n},K={k},group=32")

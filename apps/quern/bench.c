@@ -351,7 +351,8 @@ static void op_table(bench_options *o, qn_cli_option table[OP_OPTIONS])
          .target = &o->op.shape,
          .help =
              "M=1,N=2048,K=2048,group=32, or S=1,pos=511,Hq=32,Hkv=8,D=64\n(with C= the length of the cache, default "
-             "pos+S), or\nV=128256,t=80,k=40,p=90 (percent; without t= greedy)"},
+             "pos+S; attend: kv=16\nor kv=8 for a cache of f16 or q8_0), or\nV=128256,t=80,k=40,p=90 (percent; without "
+             "t= greedy)"},
         {.name = "scales",
          .kind = QN_CLI_TEXT,
          .argument = "TYPE",
@@ -386,8 +387,9 @@ static bool parse(int argc, char **argv, bench_options *o, int *code)
         .synopsis =
             "[-m FILE] [-p N,...] [-n N,...] [options]\n       quern bench --op OP --shape SHAPE [--json] [options]",
         .about =
-            "Measures tokens per second: over a prompt (pp) and one by one (tg), with random tokens and without\n"
-            "sampling; median and range of the runs; times from start to end and on the GPU, and of the host for\n"
+            "Measures tokens per second: over prompts of random tokens (pp), and one by one (tg), the likeliest\n"
+            "picked on the GPU; median and range of the runs; times from start to end and on the GPU, and of the host "
+            "for\n"
             "planning and recording (most of which is done while the GPU works). With --op: the time of one\n"
             "operation on weights that are not in any cache, from GPU timestamps where there are any (median_us),\n"
             "and from start to end of an execution of all copies (wall_us).",

@@ -184,7 +184,7 @@ static void print_info(const info_report *r, bool tensors)
            i->n_kv_heads, i->head_dim);
     printf("  vocabulary      %" PRIu32 ", output %s\n", i->n_vocab,
            i->tied_output ? "tied to the embedding" : "untied");
-    printf("  context         %" PRIu32 " as trained, %s of KV cache a token\n", i->n_ctx_train,
+    printf("  context         %" PRIu32 " as trained, %s of KV cache a token in f32\n", i->n_ctx_train,
            qn_cli_bytes(i->kv_bytes_per_token, size));
     printf("  rope base       %g, norm eps %g\n", (double)i->rope_freq_base, (double)i->rms_eps);
     printf("  tokenizer       %s%s\n", i->has_tokenizer ? "" : "not supported: ", i->tokenizer);

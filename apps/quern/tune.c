@@ -205,9 +205,22 @@ static qn_status open_model(tuner *t)
 #endif
 }
 
+/* Before minutes of work whose result could not be kept. */
+static qn_status check_cache(const tune_options *o)
+{
+    char path[4096];
+    if (o->engine.no_cache && o->reset)
+        return qn_cli_fail(QN_ERR_ARGUMENT, "--reset and --no-cache exclude each other");
+    if (o->engine.no_cache || qn_cli_user_cache(path, sizeof path)) return qn_cli_ok();
+    return qn_cli_fail(QN_ERR_IO,
+                       "there is no folder to keep the choices in: set HOME or XDG_CACHE_HOME to one that can "
+                       "be written, or give --no-cache to only measure");
+}
+
 /* Passes of one, a few, some tokens and of a prompt, far enough apart to be tuned apart. */
 static qn_status tune(tuner *t)
 {
+    QN_CLI_TRY(check_cache(t->o));
     QN_CLI_TRY(open_model(t));
     uint32_t most = qn_model_get_info(t->model)->n_ctx_train;
     t->n_tokens = t->o->depth + t->o->prompt;
@@ -215,17 +228,19 @@ static qn_status tune(tuner *t)
         return qn_cli_fail(QN_ERR_ARGUMENT, "--depth and --prompt together pass the model's context of %" PRIu32, most);
     t->tokens = qn_cli_alloc(t->n_tokens, sizeof *t->tokens);
     for (uint32_t i = 0; i < t->n_tokens; i++) t->tokens[i] = 1;
-    const uint32_t rows[] = {1, 4, 32, t->o->prompt};
+    const uint32_t rows[] = {1, 4, 32};
     qn_engine_forget_choices(t->engine);
     if (!t->o->json) printf("%-36s %4s  microseconds of a pass by kernel, * chosen\n", "decision", "rows");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0] && !qn_cli_interrupted(); i++)
-        if (rows[i] == t->o->prompt || 2 * rows[i] < t->o->prompt) QN_CLI_TRY(tune_rows(t, rows[i]));
+        if (2 * rows[i] < t->o->prompt) QN_CLI_TRY(tune_rows(t, rows[i]));
+    if (!qn_cli_interrupted()) QN_CLI_TRY(tune_rows(t, t->o->prompt));
     if (qn_cli_interrupted()) return qn_cli_fail(QN_ERR_STATE, "interrupted: nothing is kept");
     return t->o->engine.no_cache ? qn_cli_ok() : qn_engine_save_choices(t->engine);
 }
 
 static qn_status reset(tuner *t)
 {
+    QN_CLI_TRY(check_cache(t->o));
     QN_CLI_TRY(qn_cli_open_engine(&t->o->engine, &t->engine));
     qn_engine_forget_choices(t->engine);
     return qn_engine_save_choices(t->engine);

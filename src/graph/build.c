@@ -19,6 +19,7 @@ qn_status qn_graph_open_dry(const qn_allocator *a, const qn_device_info *device,
     g->max_in_flight = 1;
     g->plan.device = device;
     g->plan.allocator = g->allocator;
+    g->plan.choices = &g->choices; /* none: of a device that nothing is known of */
     g->plan.building = true;
     qn_graph_new_value(g, QN_PLACE_INT, ""); /* value 0: none */
     if (g->status.code != QN_OK) {

@@ -26,8 +26,8 @@ static void write_head(const qn_engine *e, char head[HEAD])
     const qn_device_info *d = qn_engine_device(e);
     uint64_t shaders = hash_start;
     for (const qn_shader_source *s = qn_shader_sources; s->name; s++) shaders = hash_text(shaders, s->text);
-    snprintf(head, HEAD, "quern kernels\nversion %s %016" PRIx64 "\nadapter %s, %s%s\ndriver %s\n", qn_version(),
-             shaders, d->name, d->backend, d->baseline ? ", baseline" : "", d->driver);
+    snprintf(head, HEAD, "quern kernels\nversion %s %016" PRIx64 "\nadapter %s, %s%s%s\ndriver %s\n", qn_version(),
+             shaders, d->name, d->backend, d->baseline ? ", baseline" : "", e->checked ? ", checked" : "", d->driver);
 }
 
 static void file_path(const qn_engine *e, const char *head, char *path, size_t capacity)
@@ -44,7 +44,9 @@ void qn_cache_load(qn_engine *engine)
     if (access(path, F_OK) != 0 || qn_file_open(path, &file).code != QN_OK) return;
     bool read =
         file.size <= MAX_FILE && qn_choices_read(&engine->choices, head, (const char *)file.data, (size_t)file.size);
-    if (!read) qn_log_line(&engine->log, QN_LOG_WARNING, "%s is damaged: it is not used", path);
+    if (!read)
+        qn_log_line(&engine->log, QN_LOG_WARNING,
+                    "%s is damaged and not used: delete it, or let quern tune write it anew", path);
     qn_file_close(&file);
 }
 

@@ -454,6 +454,8 @@ qn_status qn_graph_poll(qn_graph *g, bool *done)
     if (s.code == QN_OK && there && g->profile) s = take_timings(g, &there);
     if (s.code == QN_OK && !there) return s;
     land(g);
+    const qn_flight *landed = &g->flights[taken_flight(g)];
+    if (s.code != QN_OK && landed->bytes) qn_readback_release(landed->readback); /* else it would stay mapped */
     if (s.code == QN_OK) g->readback_data = data;
     *done = s.code == QN_OK;
     return s;

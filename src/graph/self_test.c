@@ -486,7 +486,10 @@ static qn_status note(qn_engine *e, const trial *t)
     if (t->wrong)
         qn_log_line(&e->log, QN_LOG_WARNING, "the kernel %s computes wrongly on this device: it is not used",
                     t->row->name);
-    return qn_choices_set_test(&e->choices, t->row, t->wrong);
+    pthread_mutex_lock(&e->lock);
+    qn_status s = qn_choices_set_test(&e->choices, t->row, t->wrong);
+    pthread_mutex_unlock(&e->lock);
+    return s;
 }
 
 qn_status qn_self_test(qn_engine *engine, bool all, uint32_t *n_new)

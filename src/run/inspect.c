@@ -151,10 +151,13 @@ static qn_status plan_session(const qn_model *model, const qn_device_info *devic
     if (s.code == QN_OK) {
         qn_memory_table table = qn_graph_memory(g);
         uint64_t rope = table.weights - model->info.weight_gpu_bytes; /* the graph's own table */
+        const qn_hparams *h = &model->hparams;
+        qn_shape keys = qn_shape_4(1, sizes->ctx, h->n_kv_heads, h->head_dim);
+        uint64_t cache = qn_round_up_u64(qn_state_bytes(sizes->kv_type, &keys), 16); /* as memory.c places it */
         *plan = (qn_memory_plan){.ctx = sizes->ctx,
                                  .chunk = sizes->chunk,
                                  .weights = model->info.weight_gpu_bytes,
-                                 .kv = sizes->ctx * model->info.kv_bytes_per_token};
+                                 .kv = 2 * h->n_layers * cache};
         plan->working = table.activations + table.scratch + table.io + rope + QN_DUMMY_BYTES;
         plan->working += table.states - plan->kv; /* the tokens' history */
         plan->total = plan->weights + plan->kv + plan->working;

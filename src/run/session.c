@@ -178,6 +178,7 @@ qn_status qn_session_open(qn_model *model, const qn_session_options *options, qn
     qn_session *s = p;
     s->allocator = model->allocator;
     s->model = model;
+    s->generation.token = -1;
     qn_status status = open_session(s, options);
     if (status.code != QN_OK) {
         qn_session_close(s);

@@ -26,6 +26,14 @@ class Info(quern.Case):
         self.assertEqual(large["total"], large["weights"] + large["kv"] + large["working"])
         stats = json.loads(self.ok("run", "-p", "a", "-n", "1", "--ctx", "1024", "--json").err.splitlines()[-1])
         self.assertEqual(stats["gpu_bytes"], large["total"])
+        kv = {}
+        for kind in ["f32", "f16", "q8_0"]:
+            m = self.ok("info", "--ctx", "1024", "--kv-type", kind, "--json").json()["gpu_memory"]
+            self.assertEqual(m["total"], m["weights"] + m["kv"] + m["working"])
+            self.assertLess(m["working"], m["total"])
+            kv[kind] = m["kv"]
+        self.assertEqual(kv["f32"], 2 * kv["f16"])
+        self.assertTrue(kv["f16"] / 2 < kv["q8_0"] < 0.6 * kv["f16"], kv)
         refused = self.ok("info", "--ctx", "1024", "--gpu-memory", "1M", "--json").json()["gpu_memory"]
         self.assertIn("error", refused)
 

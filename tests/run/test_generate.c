@@ -301,7 +301,7 @@ static void calls_out_of_turn(void **state)
     qn_step_state step;
     qn_session *s = qn_test_session(f->model, 0, CHUNK);
     qn_assert_fails(qn_session_generate(s, NULL), QN_ERR_STATE, "no tokens");
-    assert_int_equal(qn_session_token(s, NULL), 0);
+    assert_int_equal(qn_session_token(s, NULL), -1);
     qn_assert_ok(qn_session_set_tokens(s, f->tokens, 5, QN_LOGITS_LAST, NULL));
     qn_generate_options wrong = {.sampler = {.top_p = 2}};
     qn_assert_fails(qn_session_generate(s, &wrong), QN_ERR_ARGUMENT, "top-p");
