@@ -40,21 +40,22 @@ fn row_factor(row: u32, lane: u32) -> f32 {
     return inverseSqrt(sum / f32(K) + p.eps);
 }
 
-fn peak_of(v: vec4<f32>) -> f32 {
-    let a = abs(v);
+fn peak_of(v: vec4<f32>) -> u32 { // bits: they order like the numbers, NaN above all
+    let a = bitcast<vec4<u32>>(v) & vec4<u32>(0x7FFFFFFFu);
     return max(max(a.x, a.y), max(a.z, a.w));
 }
 
 fn write_block(row: u32, block: u32, factor: f32) {
     var v: array<vec4<f32>, 8>;
-    var peak = 0.0;
+    var bits = 0u;
     for (var i = 0u; i < 8u; i++) {
         v[i] = load_x(row, block * 8u + i);
         if (NORM == 1u) {
             v[i] = v[i] * factor * norm[min(block * 8u + i, K4 - 1u)];
         }
-        peak = max(peak, peak_of(v[i]));
+        bits = max(bits, peak_of(v[i]));
     }
+    let peak = bitcast<f32>(bits);
     let inverse = select(0.0, 127.0 / peak, peak > 0.0);
     var sums = vec2<i32>();
     for (var h = 0u; h < 2u; h++) {

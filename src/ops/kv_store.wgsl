@@ -5,12 +5,13 @@
 const LARGEST_HALF: f32 = 65504.0;
 
 fn store_block(to: Target, block: u32) -> u32 {
-    var top = 0.0;
+    var bits = 0u; // of the largest: NaN is above all
     for (var i = 0u; i < 8u; i++) {
-        let x = abs(source4(to, block * 32u + 4u * i));
-        top = max(top, max(max(x.x, x.y), max(x.z, x.w)));
+        let x = bitcast<vec4<u32>>(source4(to, block * 32u + 4u * i)) & vec4<u32>(0x7FFFFFFFu);
+        bits = max(bits, max(max(x.x, x.y), max(x.z, x.w)));
     }
-    let half = pack2x16float(vec2<f32>(min(top / 127.0, LARGEST_HALF), 0.0));
+    let scaled = min(bitcast<f32>(bits) / 127.0, LARGEST_HALF);
+    let half = select(pack2x16float(vec2<f32>(scaled, 0.0)), 0x7E00u, bits > 0x7F800000u); // a NaN stays one
     let scale = unpack2x16float(half).x; // as it will be read
     let factor = select(0.0, 1.0 / scale, scale > 0.0);
     for (var i = 0u; i < 8u; i++) {

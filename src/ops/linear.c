@@ -34,7 +34,7 @@ const qn_kernel_table qn_gate_kernels = {gate_rows, sizeof gate_rows / sizeof ga
 
 /* llvmpipe leaves an invocation after 65,535 rounds of loops, without an error: what linear_any.wgsl, which takes four
  * elements a round, can do there. */
-enum { SOFTWARE_MAX_K = 250000 };
+enum { SOFTWARE_MAX_K = 250000, SOFTWARE_ROUNDS = 65000 };
 
 enum { IN_X, IN_W, IN_BIAS, IN_NORM, IN_RESIDUAL };
 enum { SCRATCH_X, SCRATCH_Y, SCRATCH_SCALES };
@@ -100,11 +100,23 @@ static qn_status check(const qn_plan *p, qn_shape *out, uint32_t *rows)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
+/* Rounds of loops of an invocation of linear_quad.wgsl, as llvmpipe counts them: one more than a loop's turns. */
+static uint64_t quad_rounds(const qn_plan *p, const qn_kernel_row *row, const qn_weight *w)
+{
+    uint32_t run = w->format.group == 16 ? 2 : 4; /* RUN there */
+    uint64_t each = 1 + (run + 1);
+    if (w->format.storage == QN_STORE_Q4A) each += (uint64_t)qn_row_const(row, "TILE_M") * (2 * run + 1);
+    uint64_t rounds = qn_div_up(w->shape.dim[1], 8 * run) * each;
+    return p->node->attrs.linear.gated && qn_row_const(row, "GATES") ? 2 * rounds : rounds;
+}
+
 /* The fast rows read x in vec4 and weights in blocks of 32 elements whose scale groups are whole blocks or halves of
  * one; those that take blocks of bytes of x know no minimums of halves. A row with MIN_K is not for shorter rows. */
 static bool can_compute(const qn_plan *p, const qn_kernel_row *row, const qn_weight *w)
 {
     if (qn_row_const(row, "ANY_K")) return true;
+    bool software = p->device->type == QN_ADAPTER_SOFTWARE && row->preferred == QN_ROW_SOFTWARE;
+    if (software && quad_rounds(p, row, w) > SOFTWARE_ROUNDS) return false;
     uint32_t k = w->shape.dim[1], group = w->format.group;
     bool forced = p->forced && strcmp(row->name, p->forced) == 0;
     if (qn_row_const(row, w->format.storage >= QN_STORE_Q8 ? "NO_CODES" : "NO_FLOATS")) return false;
@@ -308,6 +320,7 @@ static qn_status window_rows(const qn_plan *p, call *c)
 {
     uint32_t n = c->w->shape.dim[0], k = c->w->shape.dim[1], columns = p->node->attrs.linear.gated ? n / 2 : n;
     uint64_t row_bytes = (uint64_t)(n > k ? n : k) * 4;
+    if (c->blocks8 && row_bytes < qn_blocks8_code_bytes(1, k)) row_bytes = qn_blocks8_code_bytes(1, k);
     uint32_t x = qn_window_granule((uint64_t)k * 4), y = qn_window_granule((uint64_t)columns * 4);
     QN_TRY(qn_plan_windows(p, row_bytes, x > y ? x : y, c->max_m, &c->window));
     uint64_t grid = (uint64_t)p->device->max_grid * qn_row_const(c->row, "TILE_M") / 64 * 64;

@@ -38,13 +38,13 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
         for (var mask = QUADS; mask < size; mask *= 2u) {
             sum += subgroupShuffleXor(sum, mask);
         }
-        if (member < QUADS) {
+        if (member < QUADS && group < MOST_SUBGROUPS) {
             partial[group * GROUP_QUADS + t * QUADS + member] = sum;
         }
     }
     if (NORM == 1u) {
         let sum = subgroupAdd(squares);
-        if (member == 0u) {
+        if (member == 0u && group < MOST_SUBGROUPS) {
             partial_squares[group] = sum;
         }
     }
@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     if (lane >= OUTPUTS) {
         return;
     }
-    let n = WG_X / size;
+    let n = min(WG_X / size, MOST_SUBGROUPS); // where no size is told it may be smaller: wrong then, but within bounds
     var sum = vec3<f32>();
     for (var i = 0u; i < n; i += 4u) {
         sum += (part(lane, i, n) + part(lane, i + 1u, n)) + (part(lane, i + 2u, n) + part(lane, i + 3u, n));

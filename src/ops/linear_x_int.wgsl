@@ -34,8 +34,9 @@ fn planes_of(v: vec4<u32>) -> Planes {
 }
 
 fn keep_x(lane: u32, low: vec4<f32>, high: vec4<f32>) {
-    let size = max(abs(low), abs(high));
-    let most = max(max(size.x, size.y), max(size.z, size.w));
+    // As integers, which order like the numbers and put NaN above all: max of floats may drop it.
+    let size = max(bitcast<vec4<u32>>(low) & vec4<u32>(0x7FFFFFFFu), bitcast<vec4<u32>>(high) & vec4<u32>(0x7FFFFFFFu));
+    let most = bitcast<f32>(max(max(size.x, size.y), max(size.z, size.w)));
     let inverse = select(MOST / most, 0.0, most < 1e-30);
     let scale = most / MOST;
     let a = digits(low, inverse);

@@ -261,6 +261,63 @@ static void every_row_computes_norm_residual_and_gate(void **state)
     }
 }
 
+/* A NaN among the inputs is in every output, also where x is rounded. */
+static void a_nan_is_not_lost(void **state)
+{
+    (void)state;
+    for (uint32_t r = 0; r < qn_linear_kernels.n_rows; r++) {
+        const qn_kernel_row *row = &qn_linear_kernels.rows[r];
+        qn_engine *engine = qn_test_row_engine(row);
+        if (qn_row_runs_on(row, qn_engine_device(engine)) && serves(row, QN_WEIGHT_Q4)) {
+            qn_test_matrix m = qn_test_matrix_make(QN_WEIGHT_Q4, 16, 64, 32, true, 3);
+            qn_weight *w;
+            qn_assert_ok(qn_weight_create(engine, &m.desc, &w));
+            qn_graph *g = qn_test_graph(engine);
+            qn_graph_set_precision(g, QN_PRECISION_AUTO);
+            qn_value x = qn_graph_input(g, "x", QN_F32, qn_shape_2(2, 64));
+            qn_value y = qn_linear(g, x, qn_graph_weight(g, w), 0);
+            qn_graph_output(g, y, "y");
+            qn_assert_ok(qn_graph_build(g));
+            float *data = qn_test_floats(128, 5, 1.0f);
+            data[5] = NAN;
+            qn_assert_ok(qn_graph_set_input(g, x, qn_shape_2(2, 64), data));
+            const float *got = qn_test_run(g, y, qn_shape_2(2, 16));
+            for (int i = 0; i < 32; i++) assert_true((isnan(got[i]) != 0) == (i < 16));
+            free(data);
+            qn_graph_close(g);
+            qn_weight_free(w);
+            qn_test_matrix_free(&m);
+        }
+        qn_engine_close(engine);
+    }
+}
+
+/* llvmpipe leaves an invocation after 65,535 rounds of loops: rows that would pass that are not taken there. */
+static void long_rows_are_right_on_software(void **state)
+{
+    enum { K = 28672, M = 8, N = 16 };
+    qn_test_matrix m = qn_test_matrix_make(QN_WEIGHT_Q4A, N, K, 32, true, 3);
+    float *x = calloc((size_t)M * K, sizeof *x);
+    double want[M * N];
+    assert_non_null(x);
+    for (uint32_t i = 0; i < M; i++)
+        for (uint32_t k = K - 64; k < K; k++) x[i * K + k] = (float)(1 + i);
+    qn_linear_ref(x, m.values, NULL, M, N, K, want);
+    qn_weight *w;
+    qn_assert_ok(qn_weight_create(*state, &m.desc, &w));
+    qn_graph *g = qn_test_graph(*state);
+    qn_value input = qn_graph_input(g, "x", QN_F32, qn_shape_2(M, K));
+    qn_value y = qn_linear(g, input, qn_graph_weight(g, w), 0);
+    qn_graph_output(g, y, "y");
+    qn_assert_ok(qn_graph_build(g));
+    qn_assert_ok(qn_graph_set_input(g, input, qn_shape_2(M, K), x));
+    qn_test_compare("long rows", qn_test_run(g, y, qn_shape_2(M, N)), want, M * N, q4_bound);
+    qn_graph_close(g);
+    qn_weight_free(w);
+    qn_test_matrix_free(&m);
+    free(x);
+}
+
 static void a_gated_product_of_a_split_weight_is_right(void **state)
 {
     (void)state;
@@ -601,6 +658,8 @@ int main(void)
         cmocka_unit_test(every_row_computes_every_storage),
         cmocka_unit_test(every_row_computes_norm_residual_and_gate),
         cmocka_unit_test(rounded_activations_stay_within_half_a_code),
+        cmocka_unit_test(a_nan_is_not_lost),
+        cmocka_unit_test(long_rows_are_right_on_software),
         cmocka_unit_test(a_gated_product_of_a_split_weight_is_right),
         cmocka_unit_test(impossible_combinations_are_refused),
     };
