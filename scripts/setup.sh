@@ -1,9 +1,11 @@
 #!/bin/sh
-# Installs what Quern needs: `scripts/setup.sh` to build, run and test, `scripts/setup.sh ci` also what CI
-# needs (clang with its fuzzer, clang-format). Quick and silent when nothing is missing.
+# Installs what Quern needs: `scripts/setup.sh` to build and run, `scripts/setup.sh test` also what only tests need
+# (Node.js and Dawn), `scripts/setup.sh ci` also what CI needs (clang with its fuzzer, clang-format). Quick and silent
+# when nothing is missing.
 #
 # System packages come from apt (Debian, Ubuntu); elsewhere this script lists what to install by hand.
-# wgpu-native is taken out of the PyPI wheel `wgpu`, pinned in wgpu-requirements.txt, into third_party/wgpu.
+# wgpu-native is taken out of the PyPI wheel `wgpu`, pinned in wgpu-requirements.txt, into third_party/wgpu; Dawn out of
+# the npm package `webgpu`, pinned in webgpu-package.txt, into third_party/webgpu.
 # Nothing else is downloaded. macOS and Windows: prepared, untested.
 set -eu
 mode=${1:-build}
@@ -57,6 +59,10 @@ missing_packages() {
     done
     # pip is needed only to fetch wgpu-native
     wgpu_is_there || has_pip || echo python3-pip
+    if [ "$mode" != build ]; then
+        has node || echo nodejs
+        webgpu_is_there || has npm || echo npm
+    fi
     if [ "$mode" = ci ]; then
         has gcc || echo gcc
         has clang || echo clang
@@ -95,6 +101,25 @@ apt_install() {
     as_root $apt install -y --no-install-recommends "$@" >&2
 }
 
+# ---- packages in third_party ------------------------------------------------------------------------
+
+# A package's folder is moved into place whole, so its files are either all there or not at all; `pins` in it is the
+# file of scripts/ that it was made from.
+begin_fetch() {
+    mkdir -p third_party
+    rm -rf "third_party/.$1"-* 2>/dev/null || true # left by an interrupted run
+    temp=third_party/.$1-$$
+    trap 'rm -rf "$temp"' EXIT
+    trap 'exit 130' INT TERM HUP
+    mkdir "$temp" "$temp/new"
+}
+end_fetch() {
+    rm -rf "third_party/$1"
+    mv "$temp/new" "third_party/$1"
+    rm -rf "$temp"
+    trap - EXIT INT TERM HUP
+}
+
 # ---- wgpu-native ------------------------------------------------------------------------------------
 
 wgpu=third_party/wgpu
@@ -105,8 +130,6 @@ MINGW* | MSYS* | CYGWIN*) library=wgpu_native.dll ;;
 *) library=libwgpu_native.so ;;
 esac
 
-# third_party/wgpu is moved into place whole, so its files are either all there or not at all;
-# `pins` in it is the requirements file that it was made from.
 wgpu_is_there() {
     [ -s $wgpu/$library ] && [ -s $wgpu/webgpu.h ] && [ -s $wgpu/wgpu.h ] && [ -s $wgpu/LICENSE ] &&
         cmp -s $pins $wgpu/pins
@@ -126,12 +149,7 @@ has_pip() { python_with_pip >/dev/null; }
 fetch_wgpu() {
     say "fetching wgpu-native (PyPI wheel $(sed -n 's/^\(wgpu==[0-9.]*\).*/\1/p' $pins)) into $wgpu"
     python=$(python_with_pip)
-    mkdir -p third_party
-    rm -rf third_party/.wgpu-* 2>/dev/null || true # left by an interrupted run
-    temp=third_party/.wgpu-$$
-    trap 'rm -rf "$temp"' EXIT
-    trap 'exit 130' INT TERM HUP
-    mkdir "$temp" "$temp/new"
+    begin_fetch wgpu
     "$python" -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
         --ignore-requires-python --require-hashes -r $pins -d "$temp" >&2
     "$python" -m zipfile -e "$temp"/wgpu-*.whl "$temp/wheel"
@@ -143,10 +161,40 @@ fetch_wgpu() {
     cp "$temp"/wheel/wgpu-*.dist-info/licenses/LICENSE "$temp/new/LICENSE"
     cp $pins "$temp/new/pins"
     chmod 755 "$temp/new/$library"
-    rm -rf $wgpu
-    mv "$temp/new" $wgpu
-    rm -rf "$temp"
-    trap - EXIT INT TERM HUP
+    end_fetch wgpu
+}
+
+# ---- Dawn, for the tests ----------------------------------------------------------------------------
+
+webgpu=third_party/webgpu
+webgpu_pins=scripts/webgpu-package.txt
+
+webgpu_is_there() {
+    [ -s $webgpu/index.js ] && [ -s $webgpu/package.json ] && [ -s $webgpu/LICENSE.md ] &&
+        cmp -s $webgpu_pins $webgpu/pins
+}
+
+fetch_webgpu() {
+    # shellcheck disable=SC2046 # two words: the package and its hash
+    set -- $(grep -v '^#' $webgpu_pins)
+    say "fetching Dawn (npm package $1) into $webgpu"
+    begin_fetch webgpu
+    npm pack --silent --pack-destination "$temp" "$1" >&2
+    python3 - "$temp"/*.tgz "$2" <<'END'
+import base64, hashlib, sys
+with open(sys.argv[1], "rb") as f:
+    got = "sha512-" + base64.b64encode(hashlib.sha512(f.read()).digest()).decode()
+if got != sys.argv[2]:
+    sys.exit(f"setup: the npm package is {got}, not the pinned {sys.argv[2]}")
+END
+    tar -xzf "$temp"/*.tgz -C "$temp"
+    platform=$(node -p 'process.platform + "-" + (process.platform === "darwin" ? "universal" : process.arch)')
+    mkdir "$temp/new/dist"
+    [ -d "$temp/package/dist/$platform" ] || say "it has no Dawn for $platform: shaders.tint will be skipped"
+    mv "$temp/package/dist/$platform" "$temp/new/dist/" 2>/dev/null || true
+    mv "$temp"/package/index.js "$temp"/package/package.json "$temp"/package/LICENSE.md "$temp/new/"
+    cp $webgpu_pins "$temp/new/pins"
+    end_fetch webgpu
 }
 
 # ---- do it ------------------------------------------------------------------------------------------
@@ -173,6 +221,7 @@ if [ "$mode" = ci ] && ! has_fuzzer; then
     has_fuzzer || say "clang still has no libFuzzer: \`make fuzz\` will not link"
 fi
 wgpu_is_there || fetch_wgpu
+[ "$mode" = build ] || webgpu_is_there || fetch_webgpu
 
 # What still fails now would fail later with a worse message.
 still=$(missing_packages | sort -u | grep -v clang-format-14 || true)

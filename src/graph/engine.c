@@ -131,7 +131,7 @@ static qn_status kernel_source(const qn_engine *e, const qn_kernel_row *row, con
     static const char nothing[] = "@compute @workgroup_size(1) fn main() {}\n";
     if (e->break_route && strcmp(row->name, e->break_route) == 0)
         return qn_copy_string(e->allocator, nothing, strlen(nothing), source);
-    return qn_row_source(e->allocator, row, spec, source);
+    return qn_row_source(e->allocator, row, spec, qn_gpu_wgsl_enable_subgroups(), source);
 }
 
 /* Room for compiling n kernels. */

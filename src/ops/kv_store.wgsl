@@ -17,7 +17,7 @@ fn store_block(to: Target, block: u32) -> u32 {
     for (var i = 0u; i < 8u; i++) {
         let x = round(source4(to, block * 32u + 4u * i) * factor);
         let code = vec4<u32>(vec4<i32>(clamp(x, vec4<f32>(-127.0), vec4<f32>(127.0)))) & vec4<u32>(255u);
-        put(to, block * 8u + i, code.x | code.y << 8u | code.z << 16u | code.w << 24u);
+        put(to, block * 8u + i, code.x | (code.y << 8u) | (code.z << 16u) | (code.w << 24u));
     }
     return half;
 }

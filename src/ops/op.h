@@ -346,8 +346,10 @@ bool qn_shape_equal(const qn_shape *a, const qn_shape *b);
 /* "[1,5,96]"; returns text. */
 const char *qn_shape_text(const qn_shape *shape, char *text, size_t capacity);
 
-/* The WGSL of a row with a dispatch's constants: feature lines, constants, `with` files, source. NULL with *status
- * set on a failure; free with qn_free. */
-qn_status qn_row_source(const qn_allocator *a, const qn_kernel_row *row, const uint32_t spec[QN_MAX_SPEC], char **text);
+/* The WGSL of a row with a dispatch's constants: feature lines, constants, `with` files, source. `subgroups`: the lines
+ * that enable subgroup operations where it is to be compiled (qn_gpu_wgsl_enable_subgroups, for the device here).
+ * Free with qn_free. */
+qn_status qn_row_source(const qn_allocator *a, const qn_kernel_row *row, const uint32_t spec[QN_MAX_SPEC],
+                        const char *subgroups, char **text);
 
 #endif

@@ -40,14 +40,15 @@ static void put_file(text_builder *b, const char *name)
     if (b->status.code == QN_OK) b->status = qn_fail(QN_ERR_INTERNAL, "no WGSL file %s is built in", name);
 }
 
-qn_status qn_row_source(const qn_allocator *a, const qn_kernel_row *row, const uint32_t spec[QN_MAX_SPEC], char **text)
+qn_status qn_row_source(const qn_allocator *a, const qn_kernel_row *row, const uint32_t spec[QN_MAX_SPEC],
+                        const char *subgroups, char **text)
 {
     text_builder b = {.allocator = a, .status = qn_ok()};
     *text = NULL;
     char line[128];
     snprintf(line, sizeof line, "// %s\n", row->name);
     if (row->needs & QN_NEEDS_F16) put(&b, "enable f16;\n");
-    if (row->needs & QN_NEEDS_SUBGROUPS) put(&b, qn_gpu_wgsl_enable_subgroups());
+    if (row->needs & QN_NEEDS_SUBGROUPS) put(&b, subgroups);
     put(&b, line);
     static const char *const axes[] = {"WG_X", "WG_Y", "WG_Z"};
     for (int i = 0; i < 3; i++) put_const(&b, axes[i], row->workgroup[i]);

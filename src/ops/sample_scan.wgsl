@@ -38,7 +38,7 @@ fn scan(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let at = i * WG_X + lane;
         if (base + at < p.n) {
             var key = key_of(logits[p.first + base + at]);
-            if (p.begin < p.end && (atomicLoad(&seen[at / 32u]) >> (at % 32u) & 1u) != 0u) {
+            if (p.begin < p.end && ((atomicLoad(&seen[at / 32u]) >> (at % 32u)) & 1u) != 0u) {
                 key = penalized(key);
             }
             if (p.greedy == 0u) {

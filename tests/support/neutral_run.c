@@ -1,6 +1,8 @@
 /* neutral_run.c - building and running the cases of operations. */
 #include "support/neutral_run.h"
 
+#include "graph/graph.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,22 +36,26 @@ static float *fill_state(const op_case *c, uint32_t i)
     return x;
 }
 
-void qn_neutral_open(qn_neutral_fixture *f, qn_engine *engine, const op_case *c)
+static void open_weight(qn_neutral_fixture *f, uint32_t i)
 {
-    memset(f, 0, sizeof *f);
-    f->engine = engine;
-    f->c = c;
-    for (uint32_t i = 0; i < MAX_WEIGHTS && c->w[i].kind; i++) {
-        if (c->w[i].shape.rank == 2) {
-            f->matrix[i] =
-                qn_test_matrix_make(c->w[i].kind, c->w[i].shape.dim[0], c->w[i].shape.dim[1], c->w[i].group, false, i);
-            qn_assert_ok(qn_weight_create(engine, &f->matrix[i].desc, &f->weight[i]));
-        } else {
-            float *data = qn_test_floats(c->w[i].shape.dim[0], i, 1.0f);
-            f->weight[i] = qn_test_plain(engine, "plain", c->w[i].shape, data);
-            free(data);
-        }
-    }
+    qn_shape shape = f->c->w[i].shape;
+    qn_weight_desc plain = {.name = "plain", .kind = QN_WEIGHT_F32, .shape = shape};
+    float *data = NULL;
+    if (shape.rank == 2)
+        f->matrix[i] =
+            qn_test_matrix_make(f->c->w[i].kind, shape.dim[0], shape.dim[1], f->c->w[i].group, f->c->halves, i);
+    else
+        plain.data = data = qn_test_floats(shape.dim[0], i, 1.0f);
+    const qn_weight_desc *desc = shape.rank == 2 ? &f->matrix[i].desc : &plain;
+    qn_assert_ok(f->engine ? qn_weight_create(f->engine, desc, &f->weight[i])
+                           : qn_weight_plan(NULL, f->device, desc, &f->weight[i]));
+    free(data);
+}
+
+static void open_fixture(qn_neutral_fixture *f)
+{
+    const op_case *c = f->c;
+    for (uint32_t i = 0; i < MAX_WEIGHTS && c->w[i].kind; i++) open_weight(f, i);
     for (uint32_t i = 0; i < MAX_INPUTS && c->in[i].dtype; i++) {
         size_t n = bytes_of(qn_neutral_shape(c->in[i].shape, MAX_ROWS)) / 4;
         float *x = qn_test_floats(n, 100 + i, 1.0f);
@@ -62,6 +68,18 @@ void qn_neutral_open(qn_neutral_fixture *f, qn_engine *engine, const op_case *c)
         f->data[i] = x;
     }
     for (uint32_t i = 0; i < MAX_STATES && c->states[i].rank; i++) f->state[i] = fill_state(c, i);
+}
+
+void qn_neutral_open(qn_neutral_fixture *f, qn_engine *engine, const op_case *c)
+{
+    *f = (qn_neutral_fixture){.engine = engine, .c = c};
+    open_fixture(f);
+}
+
+void qn_neutral_open_dry(qn_neutral_fixture *f, const qn_device_info *device, const op_case *c)
+{
+    *f = (qn_neutral_fixture){.device = device, .c = c};
+    open_fixture(f);
 }
 
 void qn_neutral_close(qn_neutral_fixture *f)
@@ -78,7 +96,9 @@ void qn_neutral_close(qn_neutral_fixture *f)
 built qn_neutral_build(const qn_neutral_fixture *f, uint32_t rows)
 {
     const op_case *c = f->c;
-    built b = {.g = qn_test_graph(f->engine), .rows = rows};
+    built b = {.rows = rows};
+    qn_assert_ok(f->engine ? qn_graph_open(f->engine, &b.g) : qn_graph_open_dry(NULL, f->device, &b.g));
+    if (!f->engine) b.g->plan.forced = f->route;
     qn_graph_set_precision(b.g, c->precision);
     static const char *const names[] = {"a", "b", "c", "d"};
     for (uint32_t i = 0; i < MAX_INPUTS && c->in[i].dtype; i++)

@@ -10,7 +10,9 @@ typedef struct qn_neutral_call {
 } qn_neutral_call;
 
 typedef struct qn_neutral_fixture {
-    qn_engine *engine;
+    qn_engine *engine;            /* NULL: only planned */
+    const qn_device_info *device; /* ... for this one, */
+    const char *route;            /* with this kernel row forced; or NULL */
     const op_case *c;
     qn_test_matrix matrix[MAX_WEIGHTS]; /* of the weights, where they are matrices */
     qn_weight *weight[MAX_WEIGHTS];
@@ -26,6 +28,8 @@ typedef struct qn_neutral_result {
 } qn_neutral_result;
 
 void qn_neutral_open(qn_neutral_fixture *f, qn_engine *engine, const op_case *c);
+/* For graphs that are planned for a device and never run. */
+void qn_neutral_open_dry(qn_neutral_fixture *f, const qn_device_info *device, const op_case *c);
 void qn_neutral_close(qn_neutral_fixture *f);
 /* The shape with `rows` for its zeros. */
 qn_shape qn_neutral_shape(qn_shape shape, uint32_t rows);

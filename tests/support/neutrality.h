@@ -37,6 +37,7 @@ typedef struct op_case {
         qn_shape shape;      /* rank 2: a matrix      */
         uint32_t group;
     } w[MAX_WEIGHTS];
+    bool halves;                 /* scales that are stored as f16 */
     qn_shape states[MAX_STATES]; /* rank 0 ends       */
     qn_dtype state_type;         /* 0: QN_F32         */
     number_kind number;
