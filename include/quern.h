@@ -134,7 +134,8 @@ typedef struct qn_engine_options {
                                  NULL: nothing is kept                                                */
     bool self_test;           /* tries each kernel row that plan() may choose and that is not of the
                                  baseline once, on small tensors, unless cache_dir remembers it; one
-                                 that computes wrongly is not used. Builds without blocking calls: no */
+                                 that computes wrongly is not used. Not with baseline, and not in
+                                 builds without blocking calls                                        */
     qn_log_fn log;            /* NULL: silent                                                          */
     void *log_user;
     const qn_allocator *allocator;  /* NULL: malloc; must outlive the engine                        */

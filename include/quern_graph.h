@@ -136,7 +136,9 @@ QN_API qn_status qn_graph_set_live(qn_graph *g, qn_value input, qn_shape live);
 QN_API qn_status qn_graph_set_int(qn_graph *g, qn_value value, int64_t number);
 /* Whether the next executions read this output back (at first: all). */
 QN_API qn_status qn_graph_want(qn_graph *g, qn_value output, bool wanted);
-/* Plans what changed, uploads, encodes one pass, submits. On a failure nothing has run and states are as before. */
+/* Plans what changed, uploads, encodes and submits: at once, or the first part of a long graph while the rest is being
+ * encoded, where nothing else is under way. A call that is refused has run nothing, and states are as before; only
+ * where WebGPU itself fails may a part have run. */
 QN_API qn_status qn_graph_submit(qn_graph *g);
 /* Does all of that but the submit, for the shapes and integers that are set now, also while the last submit still runs:
  * the next submit then only sends it, unless something other than the data of inputs has changed. With a profile it
@@ -213,7 +215,7 @@ typedef struct qn_execute_counts {
     uint64_t objects_made;
     uint32_t nodes_planned;
     uint64_t param_bytes_uploaded;
-    uint32_t submits, passes, dispatches;
+    uint32_t submits, passes, dispatches; /* a pass in each submit, more with a profile */
     double plan_ns, encode_ns; /* of the host: planning; uploading and recording (also where it was done ahead) */
 } qn_execute_counts;
 QN_API qn_execute_counts qn_graph_execute_counts(const qn_graph *g);

@@ -10,33 +10,51 @@ const char *const qn_cli_precision_auto =
 const char *const qn_cli_precision_exact =
     "exact: activations, keys and values as f32; auto: kernels may\nround them (exact); programs are always exact";
 
-const char *const qn_cli_kv_type_help =
-    "how keys and values are kept (auto: f16 with precision auto on a GPU,\nelse f32)";
+const char *const qn_cli_model_help = "GGUF file (default: the built-in model)";
+const char *const qn_cli_ctx_help =
+    "context in tokens (default: the model's own up to 4096,\nand what fits in --gpu-memory)";
+
+qn_cli_option qn_cli_model_option(const char **target, const char *help)
+{
+    return (qn_cli_option){
+        .name = "model", .letter = 'm', .kind = QN_CLI_TEXT, .argument = "FILE", .target = target, .help = help};
+}
+
+qn_cli_option qn_cli_data_option(qn_cli_texts *target)
+{
+    return (qn_cli_option){.name = "data",
+                           .kind = QN_CLI_TEXTS,
+                           .argument = "FILE",
+                           .target = target,
+                           .help = ".ptd file that holds data of the program; may be repeated"};
+}
+
+qn_cli_option qn_cli_ctx_option(uint32_t *target, const char *help)
+{
+    return (qn_cli_option){
+        .name = "ctx", .letter = 'c', .kind = QN_CLI_U32, .argument = "N", .target = target, .help = help};
+}
+
+qn_cli_option qn_cli_kv_type_option(uint32_t *target)
+{
+    return (qn_cli_option){.name = "kv-type",
+                           .kind = QN_CLI_CHOICE,
+                           .argument = "auto|f32|f16|q8_0", /* qn_kv_type in order */
+                           .target = target,
+                           .help = "how keys and values are kept (auto: f16 with precision auto on a GPU,\nelse f32)"};
+}
 
 void qn_cli_lm_table(qn_cli_lm_options *o, qn_cli_option table[QN_CLI_LM_OPTIONS])
 {
     const qn_cli_option options[QN_CLI_LM_OPTIONS] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = QN_CLI_TEXT,
-         .argument = "FILE",
-         .target = &o->model,
-         .help = "GGUF file, or program of ExecuTorch (.pte)\n(default: the built-in model)"},
-        {.name = "data",
-         .kind = QN_CLI_TEXTS,
-         .argument = "FILE",
-         .target = &o->data,
-         .help = ".ptd file that holds data of the program; may be repeated"},
+        qn_cli_model_option(&o->model, "GGUF file, or program of ExecuTorch (.pte)\n(default: the built-in model)"),
+        qn_cli_data_option(&o->data),
         {.name = "precision",
          .kind = QN_CLI_CHOICE,
          .argument = "exact|auto",
          .target = &o->precision,
          .help = o->precision == QN_PRECISION_AUTO ? qn_cli_precision_auto : qn_cli_precision_exact},
-        {.name = "kv-type",
-         .kind = QN_CLI_CHOICE,
-         .argument = QN_CLI_KV_TYPES,
-         .target = &o->kv_type,
-         .help = qn_cli_kv_type_help},
+        qn_cli_kv_type_option(&o->kv_type),
         {.name = "tokenizer",
          .kind = QN_CLI_TEXT,
          .argument = "FILE",
@@ -129,11 +147,7 @@ static qn_status open_gguf(const qn_cli_engine *e, const qn_cli_lm_options *o, q
     QN_CLI_TRY(open_engine(e, lm));
     double start = qn_cli_seconds();
     const qn_model_options options = {.no_tokenizer = o->no_tokenizer || lm->own, .progress = show_loading};
-#ifdef QN_NO_BLOCKING
     qn_status s = qn_cli_load(lm->engine, lm->path, &options, &lm->model);
-#else
-    qn_status s = qn_model_open(lm->engine, lm->path, &options, &lm->model);
-#endif
     qn_cli_progress("", 0, 0);
     QN_CLI_TRY(s);
     qn_cli_mark(e, "the weights are loaded");

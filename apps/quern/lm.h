@@ -19,9 +19,13 @@ typedef struct qn_cli_lm_options {
 /* The help of --precision, by what is the default. */
 extern const char *const qn_cli_precision_auto, *const qn_cli_precision_exact;
 
-/* --kv-type: the names of qn_kv_type, in order. */
-#define QN_CLI_KV_TYPES "auto|f32|f16|q8_0"
-extern const char *const qn_cli_kv_type_help;
+/* Options that more than one command lists by itself; the help of --model and --ctx where nothing else is to be said.
+ */
+qn_cli_option qn_cli_model_option(const char **target, const char *help);
+qn_cli_option qn_cli_data_option(qn_cli_texts *target);
+qn_cli_option qn_cli_ctx_option(uint32_t *target, const char *help);
+qn_cli_option qn_cli_kv_type_option(uint32_t *target); /* a qn_kv_type */
+extern const char *const qn_cli_model_help, *const qn_cli_ctx_help;
 
 enum { QN_CLI_LM_OPTIONS = 6 };
 /* --model, --data, --precision, --kv-type and, unless o->no_tokenizer, --tokenizer. */

@@ -1,6 +1,16 @@
-/* load.c - a model file as a source of range reads, stepped through the loader. */
+/* load.c - opening a model file, also in builds without the library's blocking helpers: there it is a source of range
+ * reads, stepped through the loader. */
 #include "load.h"
 #include "common.h"
+
+#ifndef QN_NO_BLOCKING
+
+qn_status qn_cli_load(qn_engine *engine, const char *path, const qn_model_options *options, qn_model **model)
+{
+    return qn_model_open(engine, path, options, model);
+}
+
+#else
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,3 +56,5 @@ qn_status qn_cli_load(qn_engine *engine, const char *path, const qn_model_option
     free(r.bytes);
     return qn_cli_in(s, "%s", path);
 }
+
+#endif

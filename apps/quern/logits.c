@@ -35,12 +35,7 @@ static bool parse(int argc, char **argv, logits_options *o, int *code)
          .argument = "FILE",
          .target = &o->out,
          .help = "the file to write"},
-        {.name = "ctx",
-         .letter = 'c',
-         .kind = QN_CLI_U32,
-         .argument = "N",
-         .target = &o->model.ctx,
-         .help = "context in tokens (default: as many as are given)"},
+        qn_cli_ctx_option(&o->model.ctx, "context in tokens (default: as many as are given)"),
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print what was written as JSON"},
         {.name = NULL},
     };

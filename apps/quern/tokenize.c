@@ -1,7 +1,7 @@
 /* tokenize.c - `quern tokenize` and `quern detokenize`. Both read a model's header, or a tokenizer's file, and need no
  * GPU. */
 #include "commands.h"
-#include "common.h"
+#include "lm.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -47,21 +47,33 @@ static bool one_vocabulary(const char *command, const token_options *o, int *cod
     return false;
 }
 
-static const char tokenizer_help[] = "tokenizer.json of Hugging Face, or tokenizer.model of Llama 3 (tiktoken),\n"
-                                     "in place of a model";
+static qn_cli_option tokenizer_option(token_options *o)
+{
+    return (qn_cli_option){.name = "tokenizer",
+                           .kind = QN_CLI_TEXT,
+                           .argument = "FILE",
+                           .target = &o->tokenizer,
+                           .help = "tokenizer.json of Hugging Face, or tokenizer.model of Llama 3 (tiktoken),\n"
+                                   "in place of a model"};
+}
+
+static qn_cli_option device_option(token_options *o)
+{
+    return (qn_cli_option){.name = "device",
+                           .letter = 'd',
+                           .kind = QN_CLI_TEXT,
+                           .argument = "N|NAME",
+                           .target = &o->device,
+                           .help = "accepted for uniformity: this command uses no GPU"};
+}
 
 /* ---- tokenize -------------------------------------------------------------------------------- */
 
 static bool parse_tokenize(int argc, char **argv, token_options *o, qn_cli_rest *rest, int *code)
 {
     const qn_cli_option own[] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = QN_CLI_TEXT,
-         .argument = "FILE",
-         .target = &o->model,
-         .help = "GGUF file (default: the built-in model)"},
-        {.name = "tokenizer", .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->tokenizer, .help = tokenizer_help},
+        qn_cli_model_option(&o->model, qn_cli_model_help),
+        tokenizer_option(o),
         {.name = "file",
          .letter = 'f',
          .kind = QN_CLI_TEXT,
@@ -74,12 +86,7 @@ static bool parse_tokenize(int argc, char **argv, token_options *o, qn_cli_rest 
          .target = &o->special,
          .help = "read special tokens such as <|eot_id|> in the text"},
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print JSON: ids and the text of each"},
-        {.name = "device",
-         .letter = 'd',
-         .kind = QN_CLI_TEXT,
-         .argument = "N|NAME",
-         .target = &o->device,
-         .help = "accepted for uniformity: this command uses no GPU"},
+        device_option(o),
         {.name = NULL},
     };
     *o = (token_options){.model = NULL};
@@ -157,20 +164,10 @@ int qn_cli_tokenize(int argc, char **argv)
 static bool parse_detokenize(int argc, char **argv, token_options *o, qn_cli_rest *rest, int *code)
 {
     const qn_cli_option own[] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = QN_CLI_TEXT,
-         .argument = "FILE",
-         .target = &o->model,
-         .help = "GGUF file (default: the built-in model)"},
-        {.name = "tokenizer", .kind = QN_CLI_TEXT, .argument = "FILE", .target = &o->tokenizer, .help = tokenizer_help},
+        qn_cli_model_option(&o->model, qn_cli_model_help),
+        tokenizer_option(o),
         {.name = "json", .kind = QN_CLI_FLAG, .target = &o->json, .help = "print JSON: the text, and its bytes in hex"},
-        {.name = "device",
-         .letter = 'd',
-         .kind = QN_CLI_TEXT,
-         .argument = "N|NAME",
-         .target = &o->device,
-         .help = "accepted for uniformity: this command uses no GPU"},
+        device_option(o),
         {.name = NULL},
     };
     *o = (token_options){.model = NULL};

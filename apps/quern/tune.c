@@ -5,7 +5,7 @@
  * of every model is tuned alike, in the company in which it runs. Decisions are taken one after the other, each with
  * the best of those before it; what is not clearly faster changes nothing. */
 #include "commands.h"
-#include "common.h"
+#include "lm.h"
 #include "load.h"
 
 #include <inttypes.h>
@@ -198,11 +198,7 @@ static qn_status open_model(tuner *t)
     QN_CLI_TRY(qn_cli_model_path(t->o->model, path, sizeof path));
     QN_CLI_TRY(qn_cli_open_engine(&t->o->engine, &t->engine));
     const qn_model_options options = {.no_tokenizer = true};
-#ifdef QN_NO_BLOCKING
     return qn_cli_load(t->engine, path, &options, &t->model);
-#else
-    return qn_model_open(t->engine, path, &options, &t->model);
-#endif
 }
 
 /* Before minutes of work whose result could not be kept. */
@@ -259,12 +255,7 @@ static bool parse(int argc, char **argv, tune_options *o, int *code)
 {
     *o = (tune_options){.depth = DEFAULT_DEPTH, .prompt = DEFAULT_PROMPT};
     const qn_cli_option own[] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = QN_CLI_TEXT,
-         .argument = "FILE",
-         .target = &o->model,
-         .help = "GGUF file (default: the built-in model)"},
+        qn_cli_model_option(&o->model, qn_cli_model_help),
         {.name = "depth",
          .kind = QN_CLI_U32,
          .argument = "N",

@@ -90,7 +90,8 @@ static void compile_one(void *user, size_t i)
 }
 
 /* n of them inside one error scope. Scopes belong to the device and not to a thread: this one catches the errors of all
- * threads, and does not say whose they are when n > 1. */
+ * threads, and does not say whose they are when n > 1. For the same reason other threads cannot record or make buffers
+ * until it ends: an own scope for each kernel would let them in between, but not two kernels at a time. */
 static qn_status compile(const batch *b, uint32_t threads, size_t n)
 {
     qn_gpu *gpu = b->gpu;

@@ -1,5 +1,6 @@
 /* wgpu_native.c - the one file that knows wgpu-native (wgpu.h). A build on another webgpu.h implementation
  * brings another file with the qn_impl_ functions of internal.h. Facts: docs/architecture.md, "WebGPU". */
+#include "gpu/drivers.h"
 #include "gpu/internal.h"
 
 #include <wgpu.h>
@@ -29,6 +30,7 @@ qn_status qn_impl_adapters(const qn_allocator *a, qn_adapter_list *list)
     }
     list->adapters = p;
     if (n) list->count = wgpuInstanceEnumerateAdapters(list->instance, NULL, list->adapters);
+    qn_drivers_keep();
     return qn_ok();
 }
 

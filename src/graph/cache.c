@@ -50,11 +50,12 @@ void qn_cache_load(qn_engine *engine)
     qn_file_close(&file);
 }
 
-/* Through a file beside it, so that another process sees the old one or the new one. */
+/* Through a file beside it, so that others see the old one or the new one. Its name has the process, and an address on
+ * this thread's stack: two engines of a process may write at a time. */
 static qn_status replace_file(const char *path, const char *text)
 {
     char beside[4200];
-    snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
+    snprintf(beside, sizeof beside, "%s.%ld.%p", path, (long)getpid(), (void *)beside);
     FILE *f = fopen(beside, "wb");
     bool written = f && fwrite(text, 1, strlen(text), f) == strlen(text);
     if (f && fclose(f) != 0) written = false;

@@ -1,4 +1,4 @@
-/* execute.c - running a built graph: plan what changed, upload, one pass, one submit, read back. */
+/* execute.c - running a built graph: plan what changed, upload, record, submit, read back. */
 #include "base/clock.h"
 #include "graph/graph.h"
 
@@ -229,18 +229,43 @@ static void trace_dispatch(const qn_graph *g, const qn_node_state *n, uint32_t i
                 n->node.name, slot->grid[0], slot->grid[1], slot->grid[2], qn_ops[n->node.op].name, params);
 }
 
-static void encode_dispatches(qn_graph *g)
+/* A GPU with nothing to do gets the first dispatches at once, and works while the rest is recorded: in parts that grow,
+ * since each costs a submit, but not so fast that the GPU waits for one. A graph of few dispatches is recorded too fast
+ * for that. */
+enum { FIRST_PART = 16, GROWTH = 4, LEAST_IN_PARTS = 32 };
+
+/* The marks of a profile belong to one submit, and a software device computes in it. */
+static bool goes_in_parts(const qn_graph *g)
 {
+    return g->n_in_flight == 0 && !g->profile && qn_gpu_info(g->engine->gpu)->type != QN_ADAPTER_SOFTWARE &&
+           qn_graph_n_dispatches(g) >= LEAST_IN_PARTS;
+}
+
+static qn_status send_part(qn_graph *g)
+{
+    QN_TRY(qn_encoder_submit(g->encoder));
+    g->next.submits++;
+    return qn_encoder_begin(g->encoder, QN_TIME_NOTHING);
+}
+
+static qn_status encode_dispatches(qn_graph *g, bool in_parts)
+{
+    uint32_t part = in_parts ? FIRST_PART : UINT32_MAX, end = part; /* dispatches of this part; where it ends */
     for (size_t i = 0; i < g->n_nodes; i++) {
         const qn_node_state *n = qn_graph_node(g, i);
         for (uint32_t k = 0; k < n->n_live; k++) {
             const qn_slot *slot = &g->slots[n->first_slot + k];
+            if (g->next.dispatches == end) {
+                QN_TRY(send_part(g));
+                end += part *= GROWTH;
+            }
             if (g->engine->trace) trace_dispatch(g, n, n->first_slot + k);
             g->next.dispatches++;
             qn_encoder_dispatch(g->encoder, slot->variant->kernel, slot->variant->bindings,
                                 (n->first_slot + k) * QN_PARAM_SLOT, slot->grid);
         }
     }
+    return qn_ok();
 }
 
 /* The execution that is encoded or will be; the one whose outputs were taken. */
@@ -254,8 +279,8 @@ static uint32_t taken_flight(const qn_graph *g)
     return (g->oldest + QN_FLIGHTS - 1) % QN_FLIGHTS;
 }
 
-/* Copies the wanted outputs' live bytes, in one row, to the readback that they fit. */
-static qn_status encode_readback(qn_graph *g)
+/* Gives the wanted outputs' live bytes places, in one row, in the readback that they fit. */
+static qn_status place_outputs(qn_graph *g)
 {
     uint32_t next = next_flight(g);
     qn_flight *flight = &g->flights[next];
@@ -275,13 +300,20 @@ static qn_status encode_readback(qn_graph *g)
     }
     flight->bytes = end;
     flight->readback = g->small[next] && end <= QN_SMALL_READBACK ? g->small[next] : g->readback;
-    for (size_t i = 0; i < g->n_outputs; i++) {
-        const qn_output_part *part = &qn_graph_output_at(g, i)->parts[next];
-        const qn_place *place = qn_graph_place(g, qn_graph_root(g, qn_graph_output_at(g, i)->value));
-        if (part->bytes)
-            qn_encoder_copy_readback(g->encoder, place->buffer, 0, flight->readback, part->offset, part->bytes);
-    }
     return qn_ok();
+}
+
+static void encode_readback(qn_graph *g)
+{
+    uint32_t next = next_flight(g);
+    for (size_t i = 0; i < g->n_outputs; i++) {
+        const qn_output *out = qn_graph_output_at(g, i);
+        const qn_output_part *part = &out->parts[next];
+        const qn_place *place = qn_graph_place(g, qn_graph_root(g, out->value));
+        if (part->bytes)
+            qn_encoder_copy_readback(g->encoder, place->buffer, 0, g->flights[next].readback, part->offset,
+                                     part->bytes);
+    }
 }
 
 static qn_status check_inputs_set(const qn_graph *g)
@@ -302,29 +334,31 @@ static uint64_t objects_made(const qn_graph *g)
     return c.buffers + c.kernels + c.bindings;
 }
 
-static qn_status record(qn_graph *g)
+/* What can be refused is refused before anything is sent. */
+static qn_status record(qn_graph *g, bool sending)
 {
     uint64_t start = qn_clock_ns();
     QN_TRY(plan_changed(g));
+    QN_TRY(place_outputs(g));
     uint64_t planned = qn_clock_ns();
     QN_TRY(upload_params(g));
     QN_TRY(qn_encoder_begin(g->encoder, (qn_timing)g->profile));
-    encode_dispatches(g);
-    QN_TRY(encode_readback(g));
+    QN_TRY(encode_dispatches(g, sending && goes_in_parts(g)));
+    encode_readback(g);
     QN_TRY(qn_encoder_finish(g->encoder));
     g->next.plan_ns = (double)(planned - start);
     g->next.encode_ns = (double)(qn_clock_ns() - planned);
     return qn_ok();
 }
 
-/* Plans what changed, uploads its parameters and records the pass. The parameters go over in the order of submits, so
- * that an execution under way still reads its own. */
-static qn_status encode(qn_graph *g)
+/* Plans what changed, uploads its parameters and records the pass; sending: parts of it may be sent already. The
+ * parameters go over in the order of submits, so that an execution under way still reads its own. */
+static qn_status encode(qn_graph *g, bool sending)
 {
     uint64_t objects = objects_made(g);
     uint32_t passes = qn_encoder_get_counts(g->encoder).passes;
     g->next = (qn_execute_counts){0};
-    qn_status s = record(g);
+    qn_status s = record(g, sending);
     if (s.code != QN_OK) qn_encoder_abort(g->encoder);
     g->next.objects_made = objects_made(g) - objects;
     g->next.passes = qn_encoder_get_counts(g->encoder).passes - passes;
@@ -338,7 +372,7 @@ static bool is_prepared(const qn_graph *g)
     return g->prepared && g->prepared_at == g->stamp;
 }
 
-/* Sends what is encoded. */
+/* Sends what is encoded, or the rest of it. */
 static qn_status send(qn_graph *g)
 {
     uint64_t objects = objects_made(g);
@@ -346,7 +380,7 @@ static qn_status send(qn_graph *g)
     g->prepared = false;
     g->counts = g->next;
     QN_TRY(qn_encoder_submit(g->encoder));
-    g->counts.submits = 1;
+    g->counts.submits++;
     flight->submission = qn_encoder_submission(g->encoder);
     if (flight->bytes) QN_TRY(qn_readback_start(flight->readback, flight->bytes));
     g->n_in_flight++;
@@ -395,7 +429,7 @@ qn_status qn_graph_prepare(qn_graph *g)
     QN_TRY(check_runnable(g));
     if (g->profile) return qn_ok(); /* the timings of the last submit are still to be read */
     QN_TRY(check_inputs_set(g));
-    return is_prepared(g) ? qn_ok() : encode(g);
+    return is_prepared(g) ? qn_ok() : encode(g, false);
 }
 
 qn_status qn_graph_submit(qn_graph *g)
@@ -406,7 +440,7 @@ qn_status qn_graph_submit(qn_graph *g)
     QN_TRY(check_inputs_set(g));
     release_taken(g);
     g->counts = (qn_execute_counts){0};
-    if (!is_prepared(g)) QN_TRY(encode(g));
+    if (!is_prepared(g)) QN_TRY(encode(g, true));
     if (readback_is_busy(g))
         return qn_fail(QN_ERR_STATE, "outputs of a submit that is still running are in the way: poll until it is done");
     return send(g);

@@ -57,6 +57,8 @@ qn_status qn_plan_write_cache(qn_plan *p, const qn_cache_windows *windows, qn_va
 /* Fails unless the tensor is f32 (caches: of any of their types) [1, n, H, D] and small enough for one binding (caches:
  * any size) and 32-bit indices. */
 qn_status qn_plan_check_rows(const qn_plan *p, const qn_tensor *t, const char *what, bool cache);
+/* That both are rows of a cache, alike in shape and type, with a head_dim that is a multiple of 4. */
+qn_status qn_plan_check_caches(const qn_plan *p, const qn_tensor *k_cache, const qn_tensor *v_cache);
 
 /* ---- attention ------------------------------------------------------------------------------- */
 

@@ -26,15 +26,10 @@ typedef struct append_shape {
 static qn_status check_caches(const qn_plan *p, append_shape *a)
 {
     const qn_tensor *k = qn_plan_in(p, IN_K_CACHE), *v = qn_plan_in(p, IN_V_CACHE);
-    QN_TRY(qn_plan_check_rows(p, k, "k_cache", true));
-    QN_TRY(qn_plan_check_rows(p, v, "v_cache", true));
-    if (!qn_shape_equal(&k->live, &v->live) || k->dtype != v->dtype)
-        return qn_plan_fail(p, QN_ERR_ARGUMENT, "k_cache and v_cache differ in shape or type");
+    QN_TRY(qn_plan_check_caches(p, k, v));
     a->n_kv_heads = k->live.dim[2];
     a->head_dim = k->live.dim[3];
     a->dtype = k->dtype;
-    if (a->head_dim % 4 != 0)
-        return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "head_dim %u is not a multiple of 4", a->head_dim);
     return qn_plan_cache_windows(p, k, &a->windows);
 }
 

@@ -97,6 +97,19 @@ qn_status qn_plan_check_rows(const qn_plan *p, const qn_tensor *t, const char *w
     return qn_ok();
 }
 
+qn_status qn_plan_check_caches(const qn_plan *p, const qn_tensor *k_cache, const qn_tensor *v_cache)
+{
+    QN_TRY(qn_plan_check_rows(p, k_cache, "k_cache", true));
+    QN_TRY(qn_plan_check_rows(p, v_cache, "v_cache", true));
+    const uint32_t *k = k_cache->live.dim, *v = v_cache->live.dim;
+    if (k[3] % 4 != 0) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "head_dim %u is not a multiple of 4", k[3]);
+    if (qn_shape_equal(&k_cache->live, &v_cache->live) && k_cache->dtype == v_cache->dtype) return qn_ok();
+    return qn_plan_fail(p, QN_ERR_ARGUMENT,
+                        "the caches differ: k_cache has %u rows of %u heads of head_dim %u, v_cache %u of %u of %u%s",
+                        k[1], k[2], k[3], v[1], v[2], v[3],
+                        k_cache->dtype != v_cache->dtype ? ", of another type" : "");
+}
+
 qn_status qn_plan_cache_rows(const qn_plan *p, uint32_t rows, const qn_tensor *input_pos, uint32_t cache_rows,
                              qn_rows_at *at)
 {

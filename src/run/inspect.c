@@ -138,7 +138,8 @@ const qn_tokenizer *qn_inspect_tokenizer(const qn_inspection *inspection, const 
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* Plans a session's graph without a device. */
+/* Plans a session's graph without a device, and so with the kernels of the defaults: a choice of quern tune belongs to
+ * an engine, and may take more or less scratch. A session checks its memory by what it makes. */
 static qn_status plan_session(const qn_model *model, const qn_device_info *device, const qn_model_sizes *sizes,
                               qn_precision precision, qn_memory_plan *plan)
 {

@@ -80,6 +80,9 @@ class Bench(quern.Case):
         self.assertGreater(report["tflops"], 0)
         text = self.ok("bench", "--op", "sdpa_with_kv_cache", "--shape", shape, "-r", "3", "--baseline").out
         self.assertIn("no timestamps", text)
+        shape = "S={},pos=0,Hq=8,Hkv=2,D=64,kv=16"  # pos may be 0, what counts something may not
+        self.assertIn("attend.", self.ok("bench", "--op", "attend", "--shape", shape.format(2), "-r", "1", "--json").out)
+        self.fails(1, "bench", "--op", "attend", "--shape", shape.format(0), message="S is 0")
 
 
 if __name__ == "__main__":

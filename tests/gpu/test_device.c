@@ -219,6 +219,20 @@ static void smaller_limits_can_be_pretended(void **state)
 
 /* ---- several engines ------------------------------------------------------------------------- */
 
+/* Drivers are not loaded anew each time: some cannot be, more than a few times. */
+static void engines_come_and_go(void **state)
+{
+    const devices *d = *state;
+    for (int i = 0; i < 60; i++) {
+        size_t n = 0;
+        qn_engine *engine = NULL;
+        qn_assert_ok(qn_devices(NULL, 0, &n));
+        assert_int_equal(n, d->n);
+        qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = i % 2}, &engine));
+        qn_engine_close(engine);
+    }
+}
+
 static void engines_do_not_share_anything(void **state)
 {
     (void)state;
@@ -262,6 +276,7 @@ int main(void)
         cmocka_unit_test(the_baseline_device_refuses_more_than_core),
         cmocka_unit_test(smaller_limits_can_be_pretended),
         cmocka_unit_test(engines_do_not_share_anything),
+        cmocka_unit_test(engines_come_and_go),
     };
     return cmocka_run_group_tests_name("device", tests, set_up, NULL);
 }

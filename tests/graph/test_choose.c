@@ -3,6 +3,7 @@
 #include "support/op_harness.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,36 @@ static void a_damaged_file_is_left_alone(void **state)
     qn_engine_close(engine);
 }
 
+static void *save_often(void *engine)
+{
+    qn_status s = {.code = QN_OK};
+    for (int i = 0; i < 50 && s.code == QN_OK; i++) s = qn_engine_save_choices(engine);
+    return s.code == QN_OK ? NULL : engine;
+}
+
+/* Of one process, at a time: neither takes the other's file away. */
+static void two_engines_save_alike(void **state)
+{
+    fixture *f = *state;
+    qn_engine *engines[2];
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) engines[i] = open_engine(f, (qn_engine_options){.cache_dir = f->folder});
+    qn_decision d = decision_for(engines[0], 1);
+    for (int i = 0; i < 2; i++) {
+        qn_assert_ok(qn_engine_choose(engines[i], &d, "linear.any"));
+        assert_int_equal(pthread_create(&threads[i], NULL, save_often, engines[i]), 0);
+    }
+    void *failed[2];
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], &failed[i]);
+    for (int i = 0; i < 2; i++) qn_engine_close(engines[i]);
+    assert_true(!failed[0] && !failed[1]);
+    assert_true(find_file(f)); /* and no other is left */
+    qn_engine *engine = open_engine(f, (qn_engine_options){.cache_dir = f->folder});
+    assert_string_equal(kernel_for(engine, 1, N, NULL), "linear.any");
+    qn_engine_close(engine);
+    assert_int_equal(f->n_warnings, 0);
+}
+
 /* ---- self-test ------------------------------------------------------------------------------- */
 
 #ifndef QN_NO_BLOCKING
@@ -277,6 +308,32 @@ static void a_wrong_row_is_remembered(void **state)
     assert_string_not_equal(kernel_for(engine, 1, N, NULL), one);
     qn_engine_close(engine);
 }
+
+static void lose_once(void *user, qn_log_level level, const char *line)
+{
+    qn_engine **engine = user;
+    (void)line;
+    if (level != QN_LOG_DEBUG || !*engine) return; /* a dispatch, and the test has begun */
+    qn_engine_lose_device(*engine);
+    *engine = NULL;
+}
+
+/* Which kernels it falls over cannot be told, but how to go on without them. */
+static void a_device_lost_in_the_test_is_told(void **state)
+{
+    (void)state;
+    qn_engine *engine = NULL, *to_lose = NULL;
+    const qn_engine_options options = {.trace = true, .log = lose_once, .log_user = &to_lose};
+    qn_assert_ok(qn_test_open_engine(options, &engine));
+    to_lose = engine;
+    qn_assert_fails(qn_engine_self_test(engine), QN_ERR_DEVICE_LOST, "--baseline");
+    assert_null(to_lose);
+    qn_engine_close(engine);
+    qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .self_test = true}, &engine));
+    for (const qn_kernel_table *const *t = qn_kernel_tables; *t; t++)
+        for (uint32_t i = 0; i < (*t)->n_rows; i++) assert_false(route(engine, (*t)->rows[i].name)->tested);
+    qn_engine_close(engine);
+}
 #endif
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -288,10 +345,12 @@ int main(void)
         TEST(a_choice_bends_to_what_is_possible),
         TEST(a_cache_folder_keeps_choices),
         TEST(a_damaged_file_is_left_alone),
+        TEST(two_engines_save_alike),
 #ifndef QN_NO_BLOCKING
         TEST(every_row_passes),
         TEST(a_wrong_row_is_dropped),
         TEST(a_wrong_row_is_remembered),
+        TEST(a_device_lost_in_the_test_is_told),
 #endif
     };
     return cmocka_run_group_tests_name("choose", tests, NULL, NULL);

@@ -340,6 +340,35 @@ static void a_lost_device_is_reported(void **state)
     qn_assert_fails(qn_graph_submit(f->g), QN_ERR_DEVICE_LOST, "open a new one");
 }
 
+/* WebGPU refuses something outside of any scope: half a word is not mapped. The next poll tells. */
+static void cause_an_error(const fixture *f)
+{
+    qn_readback *readback = NULL;
+    qn_assert_ok(qn_readback_create(f->engine->gpu, 16, "half a word", &readback));
+    qn_assert_ok(qn_readback_start(readback, 2));
+    qn_readback_free(readback);
+}
+
+/* The execution that was polled is gone, and what it had been given to read into is free again. */
+static void a_failed_poll_takes_one_execution(void **state)
+{
+    fixture *f = *state;
+    build(f, 3);
+    set(f, 0);
+    qn_assert_ok(qn_graph_submit(f->g));
+    cause_an_error(f);
+    bool done = true;
+    qn_assert_fails(qn_graph_poll(f->g, &done), QN_ERR_GPU, "WebGPU");
+    assert_false(done);
+    assert_null(qn_graph_output_data(f->g, f->y, NULL));
+    assert_int_equal(qn_graph_in_flight(f->g), 0);
+    for (uint32_t i = 1; i < 1 + 2 * QN_FLIGHTS; i++) { /* every readback in turn */
+        set(f, i);
+        qn_assert_ok(qn_graph_submit(f->g));
+        take(f, i);
+    }
+}
+
 #define test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -358,6 +387,7 @@ int main(void)
         test(inputs_read_by_the_host_need_data),
         test(closes_with_several_under_way),
         test(a_lost_device_is_reported),
+        test(a_failed_poll_takes_one_execution),
     };
     return cmocka_run_group_tests_name("flights", tests, NULL, NULL);
 }
