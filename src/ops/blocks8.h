@@ -2,7 +2,7 @@
  *
  * x[M, K] becomes codes (K rounded up to whole blocks; missing elements are 0) and scales:
  *     x[m, k] ~ code * scale[k / 32, m],   scale = largest |x| of the block / 127,   code = round(x / scale)
- * The scales come with the sums of the block's codes, 0..15 and 16..31, which products with unsigned codes need. */
+ * Each scale comes with its product with the sum of the block's codes, which weights with minimums need. */
 #ifndef QN_OPS_BLOCKS8_H
 #define QN_OPS_BLOCKS8_H
 

@@ -10,7 +10,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;             // [m, K]
 @group(0) @binding(2) var<storage, read> norm: array<vec4<f32>>;          // [K]
 @group(0) @binding(3) var<storage, read_write> codes: array<vec4<u32>>;   // [half blocks, m]: 16 codes
-@group(0) @binding(4) var<storage, read_write> scales: array<vec2<u32>>;  // [blocks, m]: scale, sums of the halves' codes
+@group(0) @binding(4) var<storage, read_write> scales: array<vec2<f32>>;  // [blocks, m]: scale, scale * sum of codes
 
 const K4: u32 = K / 4u;
 const BLOCKS: u32 = (K + 31u) / 32u;
@@ -57,16 +57,16 @@ fn write_block(row: u32, block: u32, factor: f32) {
     }
     let peak = bitcast<f32>(bits);
     let inverse = select(0.0, 127.0 / peak, peak > 0.0);
-    var sums = vec2<i32>();
+    var sum = 0;
     for (var h = 0u; h < 2u; h++) {
         var words = vec4<u32>();
         for (var i = 0u; i < 4u; i++) {
             words[i] = pack4xI8(vec4<i32>(round(v[4u * h + i] * inverse)));
-            sums[h] += dot4I8Packed(words[i], 0x01010101u);
+            sum += dot4I8Packed(words[i], 0x01010101u);
         }
         codes[(2u * block + h) * p.m + row] = words;
     }
-    scales[block * p.m + row] = vec2<u32>(bitcast<u32>(peak / 127.0), (u32(sums.x) & 0xFFFFu) | (u32(sums.y) << 16u));
+    scales[block * p.m + row] = vec2<f32>(1.0, f32(sum)) * (peak / 127.0);
 }
 
 @compute @workgroup_size(WG_X)

@@ -145,19 +145,53 @@ static uint64_t usable_rows(const qn_plan *p, const qn_weight *w)
     return forces_blocks(p) && taking_blocks ? taking_blocks : mask;
 }
 
-/* The picked row of those in *mask for m rows. A row with MIN_GROUPS gives way to the next where it would make fewer
- * workgroups than that and leave most of a GPU idle. *mask: the rows that fewer rows of x may take instead. */
+static uint64_t bit_of(const qn_kernel_row *row)
+{
+    return UINT64_C(1) << (row - qn_linear_kernels.rows);
+}
+
+static uint64_t workgroups(const qn_kernel_row *row, const qn_weight *w, uint32_t m)
+{
+    return (uint64_t)qn_div_up(m, qn_row_const(row, "TILE_M")) *
+           qn_div_up(w->shape.dim[0], qn_row_const(row, "TILE_N"));
+}
+
+/* Multiprocessors of a large GPU: WebGPU does not tell how many there are. */
+enum { MULTIPROCESSORS = 132 };
+
+/* The cheapest of the rows in *mask from `first` on, in order of preference, that tell their cost. *mask: the others.
+ */
+static const qn_kernel_row *cheapest_row(const qn_plan *p, const qn_weight *w, uint32_t m, uint64_t *mask,
+                                         const qn_kernel_row *first)
+{
+    const qn_kernel_row *best = first;
+    uint64_t least = UINT64_MAX, left = *mask, seen = 0;
+    for (const qn_kernel_row *row = first; row && qn_row_const(row, "EACH");
+         row = left ? qn_plan_pick(p, &qn_linear_kernels, left, m) : NULL) {
+        uint64_t rounds = qn_div_up_u64(workgroups(row, w, m), MULTIPROCESSORS);
+        uint64_t cost = rounds * qn_row_const(row, "EACH") + qn_row_const(row, "ONCE");
+        if (cost < least) best = row;
+        if (cost < least) least = cost;
+        seen |= bit_of(row);
+        left &= ~bit_of(row);
+    }
+    *mask = seen & ~bit_of(best);
+    return best;
+}
+
+/* The picked row of those in *mask for m rows: of rows that tell their cost the cheapest; a row with MIN_GROUPS gives
+ * way to the next where it would make fewer workgroups than that and leave most of a GPU idle. *mask: the rows that
+ * fewer rows of x may take instead. */
 static const qn_kernel_row *pick_row(const qn_plan *p, const qn_weight *w, uint32_t m, uint64_t *mask)
 {
     for (;;) {
         const qn_kernel_row *row = qn_plan_pick(p, &qn_linear_kernels, *mask, m);
-        uint32_t least = row ? qn_row_const(row, "MIN_GROUPS") : 0;
         bool decided = row && row == qn_plan_decided(p, &qn_linear_kernels, *mask, m);
-        *mask = least && !decided ? *mask & ~(UINT64_C(1) << (row - qn_linear_kernels.rows)) : 0;
+        if (row && !decided && qn_row_const(row, "EACH")) return cheapest_row(p, w, m, mask, row);
+        uint32_t least = row && !decided ? qn_row_const(row, "MIN_GROUPS") : 0;
+        *mask = least ? *mask & ~bit_of(row) : 0;
         if (!*mask) return row;
-        uint64_t groups = (uint64_t)qn_div_up(m, qn_row_const(row, "TILE_M")) *
-                          qn_div_up(w->shape.dim[0], qn_row_const(row, "TILE_N"));
-        if (groups < least) continue;
+        if (workgroups(row, w, m) < least) continue;
         if (m <= row->min_rows) *mask = 0;
         return row;
     }

@@ -7,6 +7,8 @@
 /* Row constants of the linear kernels besides their tiles:
  *   MIN_GROUPS  the row gives way to the next below so many workgroups,
  *   MIN_K       and for shorter rows of w
+ *   EACH, ONCE  what a workgroup costs beside others of a multiprocessor, and what it costs more that they do not hide:
+ *               the cheapest of the rows that have them is taken
  *   NORMS       1: can normalize x itself (spec NORM)
  *   GATES       outputs of a workgroup that computes silu(gate) * up itself (spec GATED); 0: it cannot
  *   NO_CODES    1: not for quantized weights

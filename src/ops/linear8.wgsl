@@ -4,41 +4,27 @@
 @group(0) @binding(2) var<storage, read> wdata: array<u32>;
 @group(0) @binding(3) var<storage, read> wscales: array<u32>;
 @group(0) @binding(4) var<storage, read> wmins: array<u32>;
-@group(0) @binding(6) var<storage, read> xscales: array<vec2<u32>>; // [blocks, m]: scale, sums of the halves' codes
+@group(0) @binding(6) var<storage, read> xscales: array<vec2<f32>>; // [blocks, m]: scale, scale times the sum of codes
 
 const BLOCKS: u32 = (K + 31u) / 32u;
+const BLOCK_WORDS: u32 = select(4u, 8u, STORAGE == STORE_Q8); // of a row of w
 
-// The sum of the codes of one half of a block.
-fn half_sum(sums: u32, half: u32) -> i32 {
-    return extractBits(i32(sums), 16u * half, 16u);
-}
-
-// d + the product of 16 codes of x and of w.
-fn dot16(d: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
-    var sum = d + dot4I8Packed(a.x, b.x);
-    sum += dot4I8Packed(a.y, b.y);
-    sum += dot4I8Packed(a.z, b.z);
-    return sum + dot4I8Packed(a.w, b.w);
-}
-
-// The same of four rows of x.
-fn dot16x4(d: vec4<i32>, a0: vec4<u32>, a1: vec4<u32>, a2: vec4<u32>, a3: vec4<u32>, b: vec4<u32>) -> vec4<i32> {
-    return vec4<i32>(dot16(d.x, a0, b), dot16(d.y, a1, b), dot16(d.z, a2, b), dot16(d.w, a3, b));
-}
-
-// Words of half a block of row n as stored, and as signed bytes (4-bit codes: 0..15).
-fn load_codes(n: u32, block: u32, half: u32) -> vec4<u32> {
-    if (STORAGE == STORE_Q8) {
-        let at = w_index(n, block * 8u + half * 4u, p.kw);
-        return vec4<u32>(wdata[at], wdata[at + PACK_ROWS], wdata[at + 2u * PACK_ROWS], wdata[at + 3u * PACK_ROWS]);
-    }
-    let at = w_index(n, block * 4u + half * 2u, p.kw);
-    return vec4<u32>(wdata[at], wdata[at + PACK_ROWS], 0u, 0u);
-}
+// Half a block of w as signed bytes: 8-bit codes as they are, codes of minimums 0..15, others (code - 8) * 16, which
+// takes no more operations; what divides by 16 is W_UNIT.
+const W_UNIT: f32 = select(1.0, 0.0625, STORAGE == STORE_Q4);
 
 fn unpack_codes(words: vec4<u32>) -> vec4<u32> {
     if (STORAGE == STORE_Q8) {
         return words;
     }
-    return vec4<u32>(words.x, words.x >> 4u, words.y, words.y >> 4u) & vec4<u32>(0x0F0F0F0Fu);
+    if (STORAGE == STORE_Q4A) {
+        return vec4<u32>(words.x, words.x >> 4u, words.y, words.y >> 4u) & vec4<u32>(0x0F0F0F0Fu);
+    }
+    let high = vec4<u32>(words.x << 4u, words.x, words.y << 4u, words.y);
+    return (high & vec4<u32>(0xF0F0F0F0u)) ^ vec4<u32>(0x80808080u);
+}
+
+// The product of 16 codes of x and of w.
+fn dot16(a: vec4<u32>, b: vec4<u32>) -> i32 {
+    return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
 }

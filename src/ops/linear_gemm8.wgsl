@@ -1,43 +1,50 @@
 // linear_gemm8.wgsl - tiled product for many rows in 8-bit integers: TILE_M x TILE_N outputs a workgroup, a block of 32
 // along K a step, through workgroup memory. An invocation computes MICRO_M x MICRO_N outputs, whose rows are THREADS_M
 // or THREADS_N apart, so that neighbouring invocations read neighbouring vec4. SLICES parts of a workgroup each take
-// every SLICES-th block, and add up at the end. With BUFFERS = 2 a step needs one barrier. With PREFETCH = 1 the next
-// step is loaded into registers while this one is computed, which pays where few workgroups share a multiprocessor.
+// every SLICES-th block, and add up at the end. The next step is loaded into registers while this one is computed.
+//
+// Where dot products take two cycles and all else one, a block costs an output 16 cycles of dots, 4 of additions and 3
+// of scales; so the rest is kept small: what an invocation loads lies a fixed distance apart from step to step, and
+// scales are stored as they come.
 
 const THREADS_M: u32 = TILE_M / MICRO_M;
 const THREADS_N: u32 = TILE_N / MICRO_N;
+const M4: u32 = MICRO_M / 4u;
+const NEAR: u32 = min(THREADS_N, 8u);
 const LANES: u32 = THREADS_M * THREADS_N; // of a slice
 const STEPS: u32 = (BLOCKS + SLICES - 1u) / SLICES;
-const M4: u32 = MICRO_M / 4u;
-const N4: u32 = MICRO_N / 4u;
 // Scale groups of a block, and what an invocation loads a step.
 const PARTS: u32 = select(1u, 2u, GROUP == 16u);
 const X_LOADS: u32 = (2u * TILE_M + LANES - 1u) / LANES;
 const W_LOADS: u32 = (2u * TILE_N + LANES - 1u) / LANES;
-const XS_LOADS: u32 = (TILE_M / 4u + LANES - 1u) / LANES;
-const WS_LOADS: u32 = (PARTS * TILE_N / 4u + LANES - 1u) / LANES;
-const MIN_SIZE: u32 = select(1u, PARTS * TILE_N / 4u * SLICES * BUFFERS, STORAGE == STORE_Q4A);
-const SUM_PARTS: u32 = select(0u, PARTS, STORAGE != STORE_Q8);
+const XS_LOADS: u32 = (TILE_M + LANES - 1u) / LANES;
+const WS_LOADS: u32 = (PARTS * TILE_N + LANES - 1u) / LANES;
+const MINS: bool = STORAGE == STORE_Q4A;
 
 const_assert LANES * SLICES == WG_X;
-const_assert SLICES * LANES - LANES <= 2u * TILE_M * SLICES * BUFFERS;
+const_assert M4 * MICRO_N <= 16u && (SLICES - 1u) * LANES <= 2u * TILE_M * SLICES;
 
-var<workgroup> xs: array<vec4<u32>, 2u * TILE_M * SLICES * BUFFERS>;         // [half][row]
-var<workgroup> ws: array<vec4<u32>, 2u * TILE_N * SLICES * BUFFERS>;
-// Scales and sums, of four rows of an invocation in a vec4: [part][quad of the invocation's rows][THREADS_M or _N].
-var<workgroup> x_scale: array<vec4<f32>, TILE_M / 4u * SLICES * BUFFERS>;
-var<workgroup> x_sum: array<vec4<i32>, max(SUM_PARTS, 1u) * TILE_M / 4u * SLICES * BUFFERS>;
-var<workgroup> w_scale: array<vec4<f32>, PARTS * TILE_N / 4u * SLICES * BUFFERS>;
-var<workgroup> w_min: array<vec4<f32>, MIN_SIZE>;
+var<workgroup> xs: array<vec4<u32>, 2u * TILE_M * SLICES>;         // [half][row]
+var<workgroup> ws: array<vec4<u32>, 2u * TILE_N * SLICES>;
+var<workgroup> x_scale: array<f32, TILE_M * SLICES>;
+var<workgroup> w_scale: array<f32, PARTS * TILE_N * SLICES>;       // [part][row]
+var<workgroup> x_sum: array<f32, select(1u, TILE_M * SLICES, MINS)>;
+var<workgroup> w_min: array<f32, select(1u, TILE_N * SLICES, MINS)>;
 
 var<private> acc: array<vec4<f32>, M4 * MICRO_N>; // [n][quad of m]
+// Where an invocation reads in block 0, and what it read of a step.
+var<private> x_first: array<u32, X_LOADS>;
+var<private> w_first: array<u32, W_LOADS>;
+var<private> xs_first: array<u32, XS_LOADS>;
+var<private> ws_row: array<u32, WS_LOADS>;
 var<private> xr: array<vec4<u32>, X_LOADS>;
 var<private> wr: array<vec4<u32>, W_LOADS>;
-var<private> xsr: array<array<vec2<u32>, 4>, XS_LOADS>;
-var<private> wsr: array<vec4<u32>, WS_LOADS>;
-var<private> wmr: array<vec4<u32>, WS_LOADS>;
+var<private> xsr: array<vec2<f32>, XS_LOADS>;
+var<private> wsr: array<u32, WS_LOADS>;
+var<private> wmr: array<u32, WS_LOADS>;
 
-// Row r of the tile in the part of w; a gated tile is half gate rows, half up rows of the same columns.
+// Row r of the tile in the part of w; a gated tile is half gate rows, half up rows of the same columns. Rows past the
+// end repeat the last one and are not stored.
 fn weight_row(tile: u32, r: u32) -> u32 {
     var n = tile * TILE_N + r;
     if (GATED == 1u) {
@@ -46,176 +53,214 @@ fn weight_row(tile: u32, r: u32) -> u32 {
     return min(n, p.n_part - 1u);
 }
 
-// The row whose scale is number c of vec4 i of the tile's scales.
-fn scale_row(tile: u32, i: u32, c: u32) -> u32 {
-    let j = i % (TILE_N / 4u);
-    return weight_row(tile, j % THREADS_N + THREADS_N * (4u * (j / THREADS_N) + c));
+// Scales go to the last invocations first: the first ones load x's.
+fn ws_index(lane: u32, l: u32) -> u32 {
+    return LANES - 1u - lane + l * LANES;
 }
 
-// The numbers of those rows in the words that were loaded.
-fn unpack_scale(words: vec4<u32>, tile: u32, i: u32) -> vec4<f32> {
-    if (SCALE_F16 == 0u) {
-        return bitcast<vec4<f32>>(words);
+fn prepare(lane: u32, m_first: u32, tile: u32) {
+    for (var l = 0u; l < X_LOADS; l++) {
+        let i = lane + l * LANES;
+        x_first[l] = i / TILE_M * p.m + min(m_first + i % TILE_M, p.m - 1u);
     }
-    var v = vec4<f32>();
-    for (var c = 0u; c < 4u; c++) {
-        v[c] = unpack2x16float(words[c])[scale_row(tile, i, c) % 2u];
+    for (var l = 0u; l < W_LOADS; l++) {
+        let i = lane + l * LANES;
+        w_first[l] = w_index(weight_row(tile, i % TILE_N), i / TILE_N * (BLOCK_WORDS / 2u), p.kw);
     }
-    return v;
+    for (var l = 0u; l < XS_LOADS; l++) {
+        xs_first[l] = min(m_first + lane + l * LANES, p.m - 1u);
+    }
+    for (var l = 0u; l < WS_LOADS; l++) {
+        ws_row[l] = w_index(weight_row(tile, ws_index(lane, l) % TILE_N), 0u, p.groups);
+    }
 }
 
-// Rows past the end repeat the last one and are not stored.
-fn load_step(step: u32, slice: u32, lane: u32, m_first: u32, tile: u32) {
+fn load_step(step: u32, slice: u32, lane: u32) {
     let wanted = step * SLICES + slice;
-    let block = min(wanted, BLOCKS - 1u);
+    let block = select(min(wanted, BLOCKS - 1u), wanted, BLOCKS % SLICES == 0u);
+    for (var l = 0u; l < X_LOADS; l++) {
+        if (X_LOADS * LANES == 2u * TILE_M || lane + l * LANES < 2u * TILE_M) {
+            xr[l] = x[x_first[l] + 2u * block * p.m];
+        }
+    }
+    for (var l = 0u; l < W_LOADS; l++) {
+        if (W_LOADS * LANES == 2u * TILE_N || lane + l * LANES < 2u * TILE_N) {
+            let at = w_first[l] + block * (BLOCK_WORDS * PACK_ROWS);
+            wr[l].x = wdata[at];
+            wr[l].y = wdata[at + PACK_ROWS];
+            if (STORAGE == STORE_Q8) {
+                wr[l].z = wdata[at + 2u * PACK_ROWS];
+                wr[l].w = wdata[at + 3u * PACK_ROWS];
+            }
+        }
+    }
+    for (var l = 0u; l < XS_LOADS; l++) {
+        if (lane + l * LANES < TILE_M) {
+            xsr[l] = xscales[xs_first[l] + block * p.m];
+            if (BLOCKS % SLICES != 0u && wanted >= BLOCKS) {
+                xsr[l] = vec2<f32>();
+            }
+        }
+    }
+    for (var l = 0u; l < WS_LOADS; l++) {
+        let i = ws_index(lane, l);
+        if (i < PARTS * TILE_N) {
+            let g = min((block * 32u + i / TILE_N * 16u) / GROUP, p.groups - 1u);
+            let word = (ws_row[l] + g * PACK_ROWS) / select(1u, 2u, SCALE_F16 == 1u);
+            wsr[l] = wscales[word];
+            if (MINS) {
+                wmr[l] = wmins[word];
+            }
+        }
+    }
+}
+
+// The number of that row in the word that was loaded.
+fn unpack_scale(word: u32, row: u32) -> f32 {
+    if (SCALE_F16 == 0u) {
+        return bitcast<f32>(word);
+    }
+    return unpack2x16float(word >> (16u * (row % 2u))).x;
+}
+
+fn store_step(slice: u32, lane: u32) {
     for (var l = 0u; l < X_LOADS; l++) {
         let i = lane + l * LANES;
         if (X_LOADS * LANES == 2u * TILE_M || i < 2u * TILE_M) {
-            xr[l] = x[(2u * block + i / TILE_M) * p.m + min(m_first + i % TILE_M, p.m - 1u)];
+            xs[slice * 2u * TILE_M + i] = xr[l];
         }
     }
     for (var l = 0u; l < W_LOADS; l++) {
         let i = lane + l * LANES;
         if (W_LOADS * LANES == 2u * TILE_N || i < 2u * TILE_N) {
-            wr[l] = load_codes(weight_row(tile, i % TILE_N), block, i / TILE_N);
+            ws[slice * 2u * TILE_N + i] = unpack_codes(wr[l]);
         }
     }
     for (var l = 0u; l < XS_LOADS; l++) {
         let i = lane + l * LANES;
-        if (i < TILE_M / 4u) {
-            for (var c = 0u; c < 4u; c++) {
-                let r = i % THREADS_M + THREADS_M * (4u * (i / THREADS_M) + c);
-                xsr[l][c] = xscales[block * p.m + min(m_first + r, p.m - 1u)];
-                if (SLICES > 1u && wanted >= BLOCKS) {
-                    xsr[l][c].x = 0u;
-                }
+        if (i < TILE_M) {
+            x_scale[slice * TILE_M + i] = xsr[l].x;
+            if (MINS) {
+                x_sum[slice * TILE_M + i] = xsr[l].y;
             }
         }
     }
     for (var l = 0u; l < WS_LOADS; l++) {
-        let i = LANES - 1u - lane + l * LANES;
-        if (i < PARTS * TILE_N / 4u) {
-            let g = min((block * 32u + i / (TILE_N / 4u) * 16u) / GROUP, p.groups - 1u);
-            for (var c = 0u; c < 4u; c++) {
-                let word = w_index(scale_row(tile, i, c), g, p.groups) / select(1u, 2u, SCALE_F16 == 1u);
-                wsr[l][c] = wscales[word];
-                if (STORAGE == STORE_Q4A) {
-                    wmr[l][c] = wmins[word];
-                }
+        let i = ws_index(lane, l);
+        if (i < PARTS * TILE_N) {
+            w_scale[slice * PARTS * TILE_N + i] = unpack_scale(wsr[l], ws_row[l]);
+            if (MINS) {
+                w_min[slice * TILE_N + i] = unpack_scale(wmr[l], ws_row[l]);
             }
         }
     }
 }
 
-fn store_step(at: u32, lane: u32, tile: u32) {
-    for (var l = 0u; l < X_LOADS; l++) {
-        let i = lane + l * LANES;
-        if (X_LOADS * LANES == 2u * TILE_M || i < 2u * TILE_M) {
-            xs[at * 2u * TILE_M + i] = xr[l];
-        }
-    }
-    for (var l = 0u; l < W_LOADS; l++) {
-        let i = lane + l * LANES;
-        if (W_LOADS * LANES == 2u * TILE_N || i < 2u * TILE_N) {
-            ws[at * 2u * TILE_N + i] = unpack_codes(wr[l]);
-        }
-    }
-    for (var l = 0u; l < XS_LOADS; l++) {
-        let i = lane + l * LANES;
-        if (i < TILE_M / 4u) {
-            let r = xsr[l];
-            x_scale[at * (TILE_M / 4u) + i] = bitcast<vec4<f32>>(vec4<u32>(r[0].x, r[1].x, r[2].x, r[3].x));
-            let sums = vec4<u32>(r[0].y, r[1].y, r[2].y, r[3].y);
-            let first = bitcast<vec4<i32>>(sums << vec4<u32>(16u)) >> vec4<u32>(16u);
-            let second = bitcast<vec4<i32>>(sums) >> vec4<u32>(16u);
-            if (SUM_PARTS == 1u) {
-                x_sum[at * (TILE_M / 4u) + i] = start_of(first + second);
-            }
-            if (SUM_PARTS == 2u) {
-                x_sum[at * (TILE_M / 2u) + i] = start_of(first);
-                x_sum[at * (TILE_M / 2u) + TILE_M / 4u + i] = start_of(second);
-            }
-        }
-    }
-    for (var l = 0u; l < WS_LOADS; l++) {
-        let i = LANES - 1u - lane + l * LANES;
-        if (i < PARTS * TILE_N / 4u) {
-            w_scale[at * (PARTS * TILE_N / 4u) + i] = unpack_scale(wsr[l], tile, i);
-            if (STORAGE == STORE_Q4A) {
-                w_min[at * (PARTS * TILE_N / 4u) + i] = unpack_scale(wmr[l], tile, i);
-            }
-        }
-    }
+// Products of a word of w with the words of four rows of x.
+fn dots(x0: u32, x1: u32, x2: u32, x3: u32, w: u32) -> vec4<i32> {
+    return vec4<i32>(dot4I8Packed(x0, w), dot4I8Packed(x1, w), dot4I8Packed(x2, w), dot4I8Packed(x3, w));
 }
 
-// What the sums of x's codes are needed for: the start of the integer sum, which takes 8 off every 4-bit code; with
-// minimums as they are.
-fn start_of(sum: vec4<i32>) -> vec4<i32> {
-    if (STORAGE == STORE_Q4) {
-        return -8 * sum;
-    }
-    return sum;
+// d + the products of 16 codes of w with those of four rows of x. Word by word: an operand stays for four dots.
+fn add_dots(d: vec4<i32>, x0: vec4<u32>, x1: vec4<u32>, x2: vec4<u32>, x3: vec4<u32>, w: vec4<u32>) -> vec4<i32> {
+    var sum = d + dots(x0.x, x1.x, x2.x, x3.x, w.x);
+    sum += dots(x0.y, x1.y, x2.y, x3.y, w.y);
+    sum += dots(x0.z, x1.z, x2.z, x3.z, w.z);
+    return sum + dots(x0.w, x1.w, x2.w, x3.w, w.w);
 }
 
-// Adds the step's block in buffer and slice `at`.
-fn compute_step(at: u32, tx: u32, ty: u32) {
+// Integers below 2^22 as floats, which start as the bits of a float whose last bit is 1: a subtraction costs less than
+// a conversion.
+const START: i32 = 0x4B400000;
+fn floats_of(d: vec4<i32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(d) - 12582912.0;
+}
+
+// Adds the step's block in the slice.
+fn compute_step(slice: u32, tx: u32, ty: u32) {
+    let x_row = slice * 2u * TILE_M + ty;
+    let scale_row = slice * TILE_M + ty;
     var xv: array<vec4<u32>, 2u * MICRO_M>; // [half][row]
     for (var a = 0u; a < 2u * MICRO_M; a++) {
-        xv[a] = xs[at * 2u * TILE_M + a * THREADS_M + ty];
+        xv[a] = xs[x_row + a * THREADS_M];
     }
     var scale: array<vec4<f32>, M4>;
-    for (var j = 0u; j < M4; j++) {
-        scale[j] = x_scale[at * (TILE_M / 4u) + j * THREADS_M + ty];
+    for (var a = 0u; a < MICRO_M; a++) {
+        scale[a / 4u][a % 4u] = x_scale[scale_row + a * THREADS_M];
     }
-    for (var part = 0u; part < PARTS; part++) {
-        var sums: array<vec4<i32>, M4>;
-        for (var j = 0u; j < M4 && SUM_PARTS > 0u; j++) {
-            sums[j] = x_sum[at * (SUM_PARTS * TILE_M / 4u) + part * (TILE_M / 4u) + j * THREADS_M + ty];
-        }
-        for (var i = 0u; i < N4; i++) {
-            let ws_at = at * (PARTS * TILE_N / 4u) + part * (TILE_N / 4u) + i * THREADS_N + tx;
-            let w4 = w_scale[ws_at];
-            for (var c = 0u; c < 4u; c++) {
-                let row = at * 2u * TILE_N + (4u * i + c) * THREADS_N + tx;
-                let w_first = ws[row + part * TILE_N];
-                var w_second = vec4<u32>();
-                if (PARTS == 1u) {
-                    w_second = ws[row + TILE_N];
-                }
-                for (var j = 0u; j < M4; j++) {
-                    let a = part * MICRO_M + 4u * j;
-                    var d = vec4<i32>();
-                    if (STORAGE == STORE_Q4) {
-                        d = sums[j];
-                    }
-                    d = dot16x4(d, xv[a], xv[a + 1u], xv[a + 2u], xv[a + 3u], w_first);
-                    if (PARTS == 1u) {
-                        let b = MICRO_M + 4u * j;
-                        d = dot16x4(d, xv[b], xv[b + 1u], xv[b + 2u], xv[b + 3u], w_second);
-                    }
-                    let o = (4u * i + c) * M4 + j;
-                    acc[o] = fma(vec4<f32>(d), scale[j] * w4[c], acc[o]);
-                    if (STORAGE == STORE_Q4A) {
-                        acc[o] = fma(vec4<f32>(-w_min[ws_at][c]), scale[j] * vec4<f32>(sums[j]), acc[o]);
-                    }
+    for (var b = 0u; b < MICRO_N; b++) {
+        let row = b * THREADS_N + tx;
+        let first = ws[slice * 2u * TILE_N + row];
+        let second = ws[slice * 2u * TILE_N + TILE_N + row];
+        let w = w_scale[slice * PARTS * TILE_N + row];
+        for (var a = 0u; a < MICRO_M; a += 4u) {
+            let e = MICRO_M + a;
+            let o = b * M4 + a / 4u;
+            var d = add_dots(vec4<i32>(START), xv[a], xv[a + 1u], xv[a + 2u], xv[a + 3u], first);
+            if (PARTS == 2u) {
+                acc[o] = fma(floats_of(d), scale[a / 4u] * w, acc[o]);
+                d = vec4<i32>(START);
+            }
+            d = add_dots(d, xv[e], xv[e + 1u], xv[e + 2u], xv[e + 3u], second);
+            if (PARTS == 2u) {
+                acc[o] = fma(floats_of(d), scale[a / 4u] * w_scale[slice * PARTS * TILE_N + TILE_N + row], acc[o]);
+            } else {
+                acc[o] = fma(floats_of(d), scale[a / 4u] * w, acc[o]);
+            }
+            if (MINS) {
+                let least = -w_min[slice * TILE_N + row];
+                for (var c = 0u; c < 4u; c++) {
+                    acc[o][c] = fma(least, x_sum[scale_row + (a + c) * THREADS_M], acc[o][c]);
                 }
             }
         }
     }
 }
 
-// The sum of the slices, in the first one: an invocation's numbers pass through x's tile, four at a time.
-fn add_slices(slice: u32, lane: u32) {
-    for (var i = 0u; i < M4 * MICRO_N; i++) {
-        workgroupBarrier();
-        if (slice > 0u) {
-            xs[(slice - 1u) * LANES + lane] = bitcast<vec4<u32>>(acc[i]);
+// The sum of the slices' vec4 i, in the first one: it passes through x's tile.
+fn add_part(i: u32, slice: u32, lane: u32) {
+    if (i >= M4 * MICRO_N) {
+        return;
+    }
+    workgroupBarrier();
+    if (slice > 0u) {
+        xs[(slice - 1u) * LANES + lane] = bitcast<vec4<u32>>(acc[i]);
+    }
+    workgroupBarrier();
+    if (slice == 0u) {
+        for (var s = 0u; s < SLICES - 1u; s++) {
+            acc[i] += bitcast<vec4<f32>>(xs[s * LANES + lane]);
         }
-        workgroupBarrier();
-        if (slice == 0u) {
-            for (var s = 0u; s < SLICES - 1u; s++) {
-                acc[i] += bitcast<vec4<f32>>(xs[s * LANES + lane]);
-            }
+    }
+}
+
+// No loop: drivers do not unroll one with barriers, and keep an array that is indexed by its counter in memory.
+fn add_slices(slice: u32, lane: u32) {
+    add_part(0u, slice, lane);
+    add_part(1u, slice, lane);
+    add_part(2u, slice, lane);
+    add_part(3u, slice, lane);
+    add_part(4u, slice, lane);
+    add_part(5u, slice, lane);
+    add_part(6u, slice, lane);
+    add_part(7u, slice, lane);
+    add_part(8u, slice, lane);
+    add_part(9u, slice, lane);
+    add_part(10u, slice, lane);
+    add_part(11u, slice, lane);
+    add_part(12u, slice, lane);
+    add_part(13u, slice, lane);
+    add_part(14u, slice, lane);
+    add_part(15u, slice, lane);
+}
+
+// Bias and residual of all outputs before the first is stored: a load does not pass a store.
+fn finish_tile(m_first: u32, tile: u32, tx: u32, ty: u32) {
+    for (var b = 0u; b < MICRO_N; b++) {
+        let n = min(tile * TILE_N + b * THREADS_N + tx, p.n_part - 1u);
+        for (var a = 0u; a < MICRO_M; a++) {
+            let m = min(m_first + a * THREADS_M + ty, p.m - 1u);
+            acc[b * M4 + a / 4u][a % 4u] = W_UNIT * acc[b * M4 + a / 4u][a % 4u] + addend(m, n);
         }
     }
 }
@@ -223,22 +268,23 @@ fn add_slices(slice: u32, lane: u32) {
 fn store_tile(m_first: u32, tile: u32, tx: u32, ty: u32) {
     for (var a = 0u; a < MICRO_M; a++) {
         let m = m_first + a * THREADS_M + ty;
-        if (m >= p.m) {
-            continue;
-        }
-        if (GATED == 1u) {
-            for (var b = 0u; b < MICRO_N / 2u; b++) {
-                let n = tile * (TILE_N / 2u) + b * THREADS_N + tx;
-                if (n < p.n) {
-                    put_gated(m, n, acc[b * M4 + a / 4u][a % 4u], acc[(MICRO_N / 2u + b) * M4 + a / 4u][a % 4u]);
-                }
-            }
-            continue;
-        }
         for (var b = 0u; b < MICRO_N; b++) {
             let n = tile * TILE_N + b * THREADS_N + tx;
-            if (n < p.n_part) {
-                put(m, n, acc[b * M4 + a / 4u][a % 4u]);
+            if (m < p.m && n < p.n_part) {
+                y[m * p.n + p.n0 + n] = acc[b * M4 + a / 4u][a % 4u];
+            }
+        }
+    }
+}
+
+fn store_gated(m_first: u32, tile: u32, tx: u32, ty: u32) {
+    for (var a = 0u; a < MICRO_M; a++) {
+        let m = m_first + a * THREADS_M + ty;
+        for (var b = 0u; b < MICRO_N / 2u; b++) {
+            let n = tile * (TILE_N / 2u) + b * THREADS_N + tx;
+            if (m < p.m && n < p.n) {
+                put_gated(m, n, W_UNIT * acc[b * M4 + a / 4u][a % 4u],
+                          W_UNIT * acc[(MICRO_N / 2u + b) * M4 + a / 4u][a % 4u]);
             }
         }
     }
@@ -255,33 +301,29 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     let slice = lid / LANES;
     let lane = lid % LANES;
     // Of 16 neighbours 8 x 2 are neighbours in the tile: they read the fewest different words of both operands.
-    let tx = lane % 16u / 2u + lane / (8u * THREADS_M) * 8u;
-    let ty = lane % 2u + lane / 16u % (THREADS_M / 2u) * 2u;
-    for (var i = 0u; i < M4 * MICRO_N; i++) {
-        acc[i] = vec4<f32>();
-    }
-    if (PREFETCH == 1u) {
-        load_step(0u, slice, lane, m_first, tile);
-    }
+    let tx = lane % (2u * NEAR) / 2u + lane / (NEAR * THREADS_M) * NEAR;
+    let ty = lane % 2u + lane / (2u * NEAR) % (THREADS_M / 2u) * 2u;
+    prepare(lane, m_first, tile);
+    load_step(0u, slice, lane);
     for (var step = 0u; step < STEPS; step++) {
-        let at = step % BUFFERS * SLICES + slice;
-        if (BUFFERS == 1u) {
-            workgroupBarrier();
-        }
-        if (PREFETCH == 0u) {
-            load_step(step, slice, lane, m_first, tile);
-        }
-        store_step(at, lane, tile);
         workgroupBarrier();
-        if (PREFETCH == 1u && step + 1u < STEPS) {
-            load_step(step + 1u, slice, lane, m_first, tile);
+        store_step(slice, lane);
+        workgroupBarrier();
+        if (step + 1u < STEPS) {
+            load_step(step + 1u, slice, lane);
         }
-        compute_step(at, tx, ty);
+        compute_step(slice, tx, ty);
     }
     if (SLICES > 1u) {
         add_slices(slice, lane);
     }
-    if (slice == 0u) {
-        store_tile(m_first, tile, tx, ty);
+    if (slice > 0u) {
+        return;
     }
+    if (GATED == 1u) {
+        store_gated(m_first, tile, tx, ty);
+        return;
+    }
+    finish_tile(m_first, tile, tx, ty);
+    store_tile(m_first, tile, tx, ty);
 }

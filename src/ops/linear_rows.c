@@ -18,15 +18,17 @@
                {"GATES", 2 * (quads) * (tiles)},  __VA_ARGS__}
 #define SUBGROUPS .needs = QN_NEEDS_SUBGROUPS
 
-/* x in 8-bit blocks. m x n outputs of a workgroup, micro_m x micro_n of an invocation. */
+/* x in 8-bit blocks. m x n outputs of a workgroup, micro_m x micro_n of an invocation of each slice. EACH and ONCE are
+ * microseconds where K is 2048. */
 #define GEMM8_ROW(variant, lanes)                                                                                      \
     .name = "linear." variant, .source = "linear_gemm8", .with = {"storage", "linear_out", "weights", "linear8"},      \
     .entry = "main", .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}, .inexact = true,      \
-    .preferred = QN_ROW_GPU
-#define TILE8(m, n, micro_m, micro_n)                                                                                  \
+    .preferred = QN_ROW_GPU, .min_rows = 17
+#define TILE8(m, n, micro_m, micro_n, slices)                                                                          \
     {"BLOCKS8", 1}, {"NO_FLOATS", 1}, {"GATES", (n) / 2}, {"TILE_M", m}, {"TILE_N", n}, {"MICRO_M", micro_m},          \
+        {"MICRO_N", micro_n},                                                                                          \
     {                                                                                                                  \
-        "MICRO_N", micro_n                                                                                             \
+        "SLICES", slices                                                                                               \
     }
 #define GEMM_TILE(m, n, k, micro_m, micro_n)                                                                           \
     {"TILE_M", m}, {"TILE_N", n}, {"TILE_K", k}, {"MICRO_M", micro_m}, {"MICRO_N", micro_n},                           \
@@ -51,14 +53,10 @@ static const qn_kernel_row rows[] = {
     {GEMV_ROW("gemv_plain", "barrier", "int", 256, 4, 1, {"NO_FLOATS", 1}, {"MIN_GROUPS", 256})},
     {GEMV_ROW("gemv_plain_8", "barrier", "int", 256, 2, 1, {"NO_FLOATS", 1})},
     {GEMV_ROW("gemv_plain_float", "barrier", "float", 256, 2, 1, {"NO_CODES", 1})},
-    {GEMM8_ROW("gemm8", 128),
-     .consts = {TILE8(64, 64, 4, 8), {"SLICES", 1}, {"BUFFERS", 2}, {"PREFETCH", 0}, {"MIN_GROUPS", 160}},
-     .min_rows = 33},
-    {GEMM8_ROW("gemm8_narrow", 128),
-     .consts = {TILE8(32, 32, 4, 4), {"SLICES", 2}, {"BUFFERS", 2}, {"PREFETCH", 1}, {"MIN_GROUPS", 256}},
-     .min_rows = 17},
-    {GEMM8_ROW("gemm8_few", 256), .consts = {TILE8(16, 32, 4, 4), {"SLICES", 8}, {"BUFFERS", 1}, {"PREFETCH", 1}},
-     .min_rows = 17},
+    {GEMM8_ROW("gemm8", 128), .consts = {TILE8(64, 128, 4, 16, 1), {"EACH", 50}, {"ONCE", 11}}},
+    {GEMM8_ROW("gemm8_split", 128), .consts = {TILE8(64, 64, 8, 8, 2), {"EACH", 26}, {"ONCE", 7}}},
+    {GEMM8_ROW("gemm8_narrow", 128), .consts = {TILE8(32, 32, 4, 8, 4), {"EACH", 7}, {"ONCE", 6}}},
+    {GEMM8_ROW("gemm8_few", 256), .consts = {TILE8(16, 32, 4, 4, 8), {"EACH", 5}, {"ONCE", 2}}},
     {LINEAR_ROW("few", "linear_few", "linear4", "weights4", 256), .consts = {{"TILE_N", 16}, {"TILE_M", 4}},
      .preferred = QN_ROW_GPU, .min_rows = 2, .max_rows = 64},
     {LINEAR_ROW("gemm", "linear_gemm", "linear4", "weights4", 256),
