@@ -8,7 +8,8 @@ static const qn_kernel_row rows[] = {
      .with = {"storage", "weights"},
      .entry = "main",
      .access = "rrrrw",
-     .workgroup = {128, 1, 1},
+     .workgroup = {256, 1, 1},
+     .consts = {{"ITEM", 8}},
      .spec = {"STORAGE", "GROUP", "SCALE_F16"},
      .checked = true},
 };

@@ -1,5 +1,6 @@
 // embedding.wgsl - y[T, K] = w[ids[T], K] for the rows row0 .. row0 + n_rows - 1 of w that one part holds. A
-// workgroup takes a token; tokens of other parts are left to their dispatches. Node: STORAGE, GROUP, SCALE_F16.
+// workgroup takes a token, a lane ITEM elements at a time: their words and scales are asked for at once. Tokens of other
+// parts are left to their dispatches. Node: STORAGE, GROUP, SCALE_F16.
 struct Params {
     n_tokens: u32, // T
     k: u32,        // elements of a row
@@ -29,7 +30,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grid: 
         return;
     }
     let row = id - p.row0;
-    for (var k = lane; k < p.k; k += WG_X) {
-        y[token * p.k + k] = w_at(row, k, p.words, p.groups);
+    for (var first = lane * ITEM; first < p.k; first += WG_X * ITEM) {
+        var v: array<f32, ITEM>;
+        for (var i = 0u; i < ITEM; i++) {
+            v[i] = w_at(row, min(first + i, p.k - 1u), p.words, p.groups);
+        }
+        for (var i = 0u; i < ITEM; i++) {
+            if (first + i < p.k) {
+                y[token * p.k + first + i] = v[i];
+            }
+        }
     }
 }

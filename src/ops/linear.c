@@ -290,8 +290,11 @@ static qn_status add_product(qn_plan *p, const call *c, uint32_t part_index)
     qn_dispatch *d = qn_plan_dispatch(p, c->row, &s);
     if (!d) return s;
     set_spec(p, c, d);
-    d->spec[QN_LINEAR_N] = part->n_rows;
     uint32_t columns = d->spec[QN_LINEAR_GATED] ? n / 2 : n;
+    d->spec[QN_LINEAR_N] = part->n_rows;
+    d->spec[QN_LINEAR_N0] = part->row0;
+    d->spec[QN_LINEAR_COLUMNS] = columns;
+    if (d->spec[QN_LINEAR_NORM]) memcpy(&d->spec[QN_LINEAR_EPS], &node->attrs.linear.eps, sizeof(uint32_t));
     qn_bind_to(d, c->norm_before || c->blocks8 ? scratch_x : rows_of(p, c, in[IN_X], k));
     qn_bind_weight(d, in[IN_W], part_index);
     bind_optional(p, d, in[IN_BIAS]);
@@ -310,7 +313,6 @@ static qn_status add_product(qn_plan *p, const call *c, uint32_t part_index)
     qn_param_u32(d, part->n_rows);
     qn_param_u32(d, qn_pack_words(c->w->format.storage, k));
     qn_param_u32(d, qn_pack_groups(&c->w->format, k));
-    qn_param_f32(d, node->attrs.linear.eps);
     tell_work(p, c, part, d);
     /* Tiles along N fold over z where they pass the grid. */
     uint32_t tiles = d->spec[QN_LINEAR_GATED] ? qn_div_up(columns, qn_row_const(c->row, "GATES"))

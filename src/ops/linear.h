@@ -24,9 +24,13 @@ enum {
     QN_LINEAR_HAS_RESIDUAL,
     QN_LINEAR_NORM,
     QN_LINEAR_GATED,
-    QN_LINEAR_N, /* rows of the weight's part */
+    QN_LINEAR_N,       /* rows of the weight's part */
+    QN_LINEAR_N0,      /* the first of them; a GEMV that reads no parameter is 0.15 us faster */
+    QN_LINEAR_COLUMNS, /* of y */
+    QN_LINEAR_EPS,     /* bits of a float */
 };
-#define QN_LINEAR_SPEC "STORAGE", "GROUP", "SCALE_F16", "K", "HAS_BIAS", "HAS_RESIDUAL", "NORM", "GATED", "N"
+#define QN_LINEAR_SPEC                                                                                                 \
+    "STORAGE", "GROUP", "SCALE_F16", "K", "HAS_BIAS", "HAS_RESIDUAL", "NORM", "GATED", "N", "N0", "COLUMNS", "EPS"
 
 extern const qn_kernel_table qn_linear_kernels;
 

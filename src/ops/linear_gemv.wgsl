@@ -1,7 +1,7 @@
 // linear_gemv.wgsl - y[m, n] for one row of x and TILE_N rows of w a workgroup: what its endings (linear_gemv_barrier,
 // linear_gemv_subgroup) share. TILE_N rows are TILES tiles of QUADS quads; the lanes of a tile are its quads times
 // slices of K, and take a step of QUADS units (of 8 elements) in each pass over K. A pass is WG_X units: every lane
-// prepares one unit of x for all.
+// prepares one unit of x for the lanes that take the same step.
 //
 // With it comes linear_x_float or linear_x_int: keep_x, which prepares a unit of x, and add_step, the product.
 
@@ -40,10 +40,10 @@ fn quad_of(tile: u32, i: u32) -> u32 {
     return min(quad, LAST_QUAD);
 }
 
-// A step of w from unit `first` on.
+// A step of w from unit `first` on; zeros beyond the last one.
 fn read_step(quad: u32, first: u32) -> Step {
     var s: Step;
-    if (W_QUANTIZED) {
+    if (W_QUANTIZED && first < UNITS) {
         for (var i = 0u; i < QUADS; i++) {
             let at = quad_index(quad, (first + i) * UNIT_WORDS, WORDS);
             for (var j = 0u; j < UNIT_WORDS; j++) {
@@ -106,34 +106,25 @@ fn read_pass(at: Place, i: u32) -> Pass {
     if (NORM == 1u) {
         r.norm = read_norm(i * WG_X + at.lane);
     }
-    let first = i * WG_X + at.slot;
-    if (first < UNITS) {
-        r.w = read_step(quad_of(at.tile, at.q), first);
-    }
+    r.w = read_step(quad_of(at.tile, at.q), i * WG_X + at.slot);
     return r;
 }
 
 fn take_pass(r: ptr<function, Pass>, at: Place, i: u32) {
-    if (i > 0u) {
-        workgroupBarrier();
-    }
     var v = (*r).x;
     if (NORM == 1u) {
         squares += dot(v.low, v.low) + dot(v.high, v.high);
         v = Halves(v.low * (*r).norm.low, v.high * (*r).norm.high);
     }
-    keep_x(at.lane, v.low, v.high);
-    workgroupBarrier();
+    keep_x(at, i, v);
     let first = i * WG_X + at.slot;
-    if (first < UNITS) {
-        var next = (*r).w;
-        for (var t = 0u; t < TILES; t++) {
-            var w = next;
-            if (t + 1u < TILES) {
-                next = read_step(quad_of(at.tile, (t + 1u) * QUADS + at.q), first);
-            }
-            acc[t] = add_step(acc[t], &w, quad_of(at.tile, t * QUADS + at.q), first, at.slot);
+    var next = (*r).w;
+    for (var t = 0u; t < TILES; t++) {
+        var w = next;
+        if (t + 1u < TILES) {
+            next = read_step(quad_of(at.tile, (t + 1u) * QUADS + at.q), first);
         }
+        acc[t] = add_step(acc[t], &w, quad_of(at.tile, t * QUADS + at.q), first, at.slot);
     }
 }
 
@@ -171,13 +162,13 @@ fn store(tile: u32, m: u32, r: u32, sum: f32, up: f32, squares_of_x: f32, added:
     let n = tile * OUTPUTS + r;
     var scale = 1.0;
     if (NORM == 1u) {
-        scale = inverseSqrt(squares_of_x / f32(K) + p.eps);
+        scale = inverseSqrt(squares_of_x / f32(K) + bitcast<f32>(EPS));
     }
     if (GATED == 1u) {
         if (n < N / 2u) {
             put_gated(m, n, sum * scale, up * scale);
         }
     } else if (n < N) {
-        y[m * p.n + p.n0 + n] = fma(sum, scale, added);
+        y[m * COLUMNS + N0 + n] = fma(sum, scale, added);
     }
 }

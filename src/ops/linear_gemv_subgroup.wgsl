@@ -6,6 +6,8 @@ const MOST_SUBGROUPS: u32 = WG_X / LEAST_SUBGROUP;
 var<workgroup> partial: array<vec4<f32>, MOST_SUBGROUPS * GROUP_QUADS>;
 var<workgroup> partial_squares: array<f32, MOST_SUBGROUPS>;
 
+var<private> step_member: u32; // the first of the step's lanes in the subgroup
+
 // What subgroup i of n adds to row r, to its row of up, and to the sum of squares.
 fn part(r: u32, i: u32, n: u32) -> vec3<f32> {
     var v = vec3<f32>();
@@ -31,6 +33,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
         return;
     }
     let lane = group * size + member;
+    step_member = member / QUADS * QUADS;
     let added = read_addend(tile, wid.y, lane);
     accumulate(tile, wid.y, lane);
     for (var t = 0u; t < TILES; t++) {

@@ -1,7 +1,7 @@
 // linear_out.wgsl - what the linear kernels bind beside x and the weight, and how they end. A dispatch computes m rows
 // of x with the rows n0 .. n0 + n_part - 1 of w; kw: words a row, groups: scale groups a row.
 
-struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32, eps: f32 }
+struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(5) var<storage, read> bias: array<f32>;          // [rows of w]
 @group(0) @binding(7) var<storage, read> residual: array<f32>;      // [m, n]
@@ -11,25 +11,25 @@ struct Params { m: u32, n: u32, n0: u32, n_part: u32, kw: u32, groups: u32, eps:
 fn addend(m: u32, n: u32) -> f32 {
     var v = 0.0;
     if (HAS_BIAS == 1u) {
-        v = bias[p.n0 + n];
+        v = bias[N0 + n];
     }
     if (HAS_RESIDUAL == 1u) {
-        v += residual[m * p.n + p.n0 + n];
+        v += residual[m * COLUMNS + N0 + n];
     }
     return v;
 }
 
 fn put(m: u32, n: u32, product: f32) {
-    y[m * p.n + p.n0 + n] = product + addend(m, n);
+    y[m * COLUMNS + N0 + n] = product + addend(m, n);
 }
 
-// silu(gate) * up of row m and column n: the products with rows n and n + p.n of the weight.
+// silu(gate) * up of row m and column n: the products with rows n and n + COLUMNS of the weight.
 fn put_gated(m: u32, n: u32, gate: f32, up: f32) {
     var g = gate;
     var u = up;
     if (HAS_BIAS == 1u) {
         g += bias[n];
-        u += bias[p.n + n];
+        u += bias[COLUMNS + n];
     }
-    y[m * p.n + n] = g / (1.0 + exp(-g)) * u;
+    y[m * COLUMNS + n] = g / (1.0 + exp(-g)) * u;
 }

@@ -148,7 +148,7 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
     var sums = products(quad, m);
     var scale = 1.0;
     if (NORM == 1u) {
-        scale = inverseSqrt(squares / f32(K) + p.eps);
+        scale = inverseSqrt(squares / f32(K) + bitcast<f32>(EPS));
         sums.a0 *= scale;
     }
     if (GATED == 1u) {

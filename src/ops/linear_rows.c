@@ -8,14 +8,18 @@
     .name = "linear." variant, .source = file, .with = {"storage", "linear_out", operands, weights}, .entry = "main",  \
     .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}
 
-/* One row of x: quads x tiles quads of weight rows a workgroup. The rows with subgroups come first. */
+/* One row of x: quads x tiles quads of weight rows a workgroup. The rows with subgroups come first. What is exchanged
+ * through memory needs fewer registers, so that more workgroups run at once: best for the largest matrices. */
 #define GEMV_ROW(variant, ending, operand, lanes, quads, tiles, ...)                                                   \
     .name = "linear." variant, .source = "linear_gemv_" ending,                                                        \
-    .with = {"storage", "linear_out", "linear4", "weights4", "linear_gemv", "linear_x_" operand}, .entry = "main",     \
+    .with = {"storage", "linear_out", "linear4", "weights4", "linear_gemv", operand}, .entry = "main",                 \
     .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}, .preferred = QN_ROW_GPU,               \
     .min_rows = 1, .max_rows = 1,                                                                                      \
     .consts = {{"TILE_N", 4 * (quads) * (tiles)}, {"TILE_M", 1}, {"QUADS", quads}, {"NORMS", 1},                       \
                {"GATES", 2 * (quads) * (tiles)},  __VA_ARGS__}
+#define X_FLOAT   "linear_x_float"
+#define X_MEMORY  "linear_x_int", "linear_share_memory"
+#define X_SHUFFLE "linear_x_int", "linear_share_shuffle"
 #define SUBGROUPS .needs = QN_NEEDS_SUBGROUPS
 
 /* x in 8-bit blocks. m x n outputs of a workgroup, micro_m x micro_n of an invocation of each slice. EACH and ONCE are
@@ -37,22 +41,27 @@
     }
 
 static const qn_kernel_row rows[] = {
-    {GEMV_ROW("gemv", "subgroup", "int", 256, 4, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_GROUPS", 2048}),
+    {GEMV_ROW("gemv", "subgroup", X_MEMORY, 256, 4, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_GROUPS", 2048}),
      SUBGROUPS},
-    {GEMV_ROW("gemv_64", "subgroup", "int", 256, 4, 4, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_GROUPS", 256}),
-     SUBGROUPS, .workgroup_bytes = 17536},
-    {GEMV_ROW("gemv_32", "subgroup", "int", 256, 4, 2, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_GROUPS", 256}),
-     SUBGROUPS},
-    {GEMV_ROW("gemv_long", "subgroup", "int", 512, 4, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_K", 4096}),
-     SUBGROUPS, .workgroup_bytes = 22784},
-    {GEMV_ROW("gemv_8", "subgroup", "int", 256, 2, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}), SUBGROUPS},
-    {GEMV_ROW("gemv_float", "subgroup", "float", 256, 2, 2, {"LEAST_SUBGROUP", 8}, {"NO_CODES", 1},
+    {GEMV_ROW("gemv_64", "subgroup", X_SHUFFLE, 256, 4, 4, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1},
               {"MIN_GROUPS", 256}),
      SUBGROUPS},
-    {GEMV_ROW("gemv_float_8", "subgroup", "float", 256, 2, 1, {"LEAST_SUBGROUP", 8}, {"NO_CODES", 1}), SUBGROUPS},
-    {GEMV_ROW("gemv_plain", "barrier", "int", 256, 4, 1, {"NO_FLOATS", 1}, {"MIN_GROUPS", 256})},
-    {GEMV_ROW("gemv_plain_8", "barrier", "int", 256, 2, 1, {"NO_FLOATS", 1})},
-    {GEMV_ROW("gemv_plain_float", "barrier", "float", 256, 2, 1, {"NO_CODES", 1})},
+    {GEMV_ROW("gemv_16", "subgroup", X_SHUFFLE, 256, 4, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1},
+              {"MIN_GROUPS", 512}),
+     SUBGROUPS},
+    {GEMV_ROW("gemv_longest", "subgroup", X_SHUFFLE, 1024, 4, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1},
+              {"MIN_K", 8192}),
+     SUBGROUPS},
+    {GEMV_ROW("gemv_long", "subgroup", X_SHUFFLE, 512, 4, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}, {"MIN_K", 4096}),
+     SUBGROUPS},
+    {GEMV_ROW("gemv_8", "subgroup", X_MEMORY, 256, 2, 1, {"LEAST_SUBGROUP", 8}, {"NO_FLOATS", 1}), SUBGROUPS},
+    {GEMV_ROW("gemv_float", "subgroup", X_FLOAT, 256, 2, 2, {"LEAST_SUBGROUP", 8}, {"NO_CODES", 1},
+              {"MIN_GROUPS", 256}),
+     SUBGROUPS},
+    {GEMV_ROW("gemv_float_8", "subgroup", X_FLOAT, 256, 2, 1, {"LEAST_SUBGROUP", 8}, {"NO_CODES", 1}), SUBGROUPS},
+    {GEMV_ROW("gemv_plain", "barrier", X_MEMORY, 256, 4, 1, {"NO_FLOATS", 1}, {"MIN_GROUPS", 256})},
+    {GEMV_ROW("gemv_plain_8", "barrier", X_MEMORY, 256, 2, 1, {"NO_FLOATS", 1})},
+    {GEMV_ROW("gemv_plain_float", "barrier", X_FLOAT, 256, 2, 1, {"NO_CODES", 1})},
     {GEMM8_ROW("gemm8", 128), .consts = {TILE8(64, 128, 4, 16, 1), {"EACH", 50}, {"ONCE", 11}}},
     {GEMM8_ROW("gemm8_split", 128), .consts = {TILE8(64, 64, 8, 8, 2), {"EACH", 26}, {"ONCE", 7}}},
     {GEMM8_ROW("gemm8_narrow", 128), .consts = {TILE8(32, 32, 4, 8, 4), {"EACH", 7}, {"ONCE", 6}}},

@@ -8,14 +8,21 @@ fn place(i: u32) -> u32 {
     return i + i / 8u;
 }
 
-fn keep_x(lane: u32, low: vec4<f32>, high: vec4<f32>) {
-    xs[place(2u * lane)] = low;
-    xs[place(2u * lane + 1u)] = high;
+fn keep_x(at: Place, i: u32, v: Halves) {
+    if (i > 0u) {
+        workgroupBarrier();
+    }
+    xs[place(2u * at.lane)] = v.low;
+    xs[place(2u * at.lane + 1u)] = v.high;
+    workgroupBarrier();
 }
 
 // acc + a step of w from unit `first` on, times units slot, slot + 1, ... of x.
 fn add_step(acc: vec4<f32>, s: ptr<function, Step>, quad: u32, first: u32, slot: u32) -> vec4<f32> {
     var sum = acc;
+    if (first >= UNITS) {
+        return sum;
+    }
     for (var i = 0u; i < QUADS; i++) {
         let at = quad_index(quad, (first + i) * UNIT_WORDS, WORDS);
         let word = wdata[at];

@@ -17,9 +17,9 @@ enum {
     QN_MAX_INPUTS = 8,
     QN_MAX_OUTPUTS = 3,
     QN_MAX_PARAMS = 64, /* 32-bit words of a parameter block        */
-    QN_MAX_SPEC = 10,   /* constants of a kernel set by the node    */
+    QN_MAX_SPEC = 12,   /* constants of a kernel set by the node    */
     QN_MAX_CONSTS = 12, /* constants of a kernel set by its row     */
-    QN_MAX_WITH = 6,    /* WGSL files before a kernel's         */
+    QN_MAX_WITH = 7,    /* WGSL files before a kernel's         */
     QN_MAX_SCRATCH = 3, /* scratch tensors of a node                */
     QN_MAX_SIGNS = 4,   /* numbers of a node that a choice is for   */
 };
