@@ -98,6 +98,13 @@ typedef struct qn_attend_options {
 } qn_attend_options;
 QN_API qn_value qn_attend(qn_graph *g, const qn_attend_options *options);
 
+/* Both in one: o[1, S, Hq, D] of qkv[S, (Hq + 2 Hkv) * D]. A single row may then take one dispatch less. */
+typedef struct qn_rope_attend_options {
+    qn_rope_append_options append;
+    float scale; /* 0: 1 / sqrt(D) */
+} qn_rope_attend_options;
+QN_API qn_value qn_rope_attend(qn_graph *g, const qn_rope_attend_options *options);
+
 /* ---- picking tokens --------------------------------------------------------------------------- */
 
 enum { QN_SAMPLE_WORDS = 11, QN_SAMPLE_MAX_VOCAB = 1 << 19 };

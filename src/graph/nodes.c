@@ -85,6 +85,22 @@ qn_value qn_attend(qn_graph *g, const qn_attend_options *o)
     return qn_graph_add_node(g, &d, NULL);
 }
 
+qn_value qn_rope_attend(qn_graph *g, const qn_rope_attend_options *o)
+{
+    const qn_rope_append_options *a = &o->append;
+    qn_value in[] = {a->qkv, a->table, a->k_cache, a->v_cache, a->pos}, out[QN_MAX_OUTPUTS] = {0};
+    qn_node_desc d = {.op = QN_OP_ROPE_ATTEND,
+                      .inputs = in,
+                      .n_inputs = 5,
+                      .n_outputs = 2,
+                      .integers = 1 << 4,
+                      .name = weight_name(g, a->k_cache)};
+    d.attrs.rope.mode = a->mode;
+    d.attrs.rope.scale = o->scale;
+    qn_graph_add_node(g, &d, out);
+    return out[1];
+}
+
 static qn_value add_simple(qn_graph *g, qn_op op, qn_value a, qn_value b)
 {
     qn_value in[] = {a, b};

@@ -167,11 +167,21 @@ static qn_value add_sdpa(const bench *b)
     return qn_sdpa_with_kv_cache(b->g, b->in[0], b->in[1], b->in[2], b->caches[0], b->caches[1], b->pos, NULL);
 }
 
-static qn_value add_attend(const bench *b)
+static qn_rope_append_options append_options(const bench *b)
 {
     const qn_rope_table_options table = {.head_dim = DIM, .n_positions = CONTEXT, .freq_base = 10000.0};
-    const qn_rope_append_options append = {b->in[0],    qn_rope_table(b->g, &table), b->caches[0], b->caches[1], b->pos,
-                                           QN_ROPE_HALF};
+    return (qn_rope_append_options){b->in[0],    qn_rope_table(b->g, &table), b->caches[0], b->caches[1], b->pos,
+                                    QN_ROPE_HALF};
+}
+
+static qn_value add_rope_attend(const bench *b)
+{
+    return qn_rope_attend(b->g, &(qn_rope_attend_options){.append = append_options(b)});
+}
+
+static qn_value add_attend(const bench *b)
+{
+    const qn_rope_append_options append = append_options(b);
     qn_value q = qn_rope_append(b->g, &append);
     return qn_attend(b->g, &(qn_attend_options){q, b->caches[0], b->caches[1], b->pos, 0});
 }
@@ -186,6 +196,12 @@ static qn_value add_attend(const bench *b)
         .tables = {&qn_rope_append_kernels, &qn_attend_kernels, &qn_attend_reduce_kernels, STEPS},                     \
         .in = {{2, {0, QKV_ROW}}}, .kv = type, .bound = error, .add = add_attend, .reference = ref_attend,             \
         .out = Q_ROW                                                                                                   \
+    }
+
+#define ROPE_ATTEND(type, error)                                                                                       \
+    {                                                                                                                  \
+        .tables = {&qn_rope_attend_kernels}, .in = {{2, {0, QKV_ROW}}}, .kv = type, .bound = error,                    \
+        .add = add_rope_attend, .reference = ref_attend, .out = Q_ROW                                                  \
     }
 
 static const self_case cases[] = {
@@ -213,6 +229,8 @@ static const self_case cases[] = {
     ATTEND(QN_F32, 0),
     ATTEND(QN_F16, 1e-2),
     ATTEND(QN_Q8_0, 3e-2),
+    ROPE_ATTEND(QN_F32, 0),
+    ROPE_ATTEND(QN_F16, 1e-2),
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 

@@ -50,13 +50,12 @@ static qn_value norm_linear(const pass *f, qn_value x, qn_weight *norm, qn_weigh
 static qn_value attend_joined(const pass *f, const qn_layer *l, qn_value x, qn_value k_cache, qn_value v_cache)
 {
     qn_value qkv = norm_linear(f, x, l->attn_norm, l->wqkv, false); /* [S, (Hq + 2 Hkv) * D] */
-    qn_value q = qn_rope_append(f->g, &(qn_rope_append_options){.qkv = qkv,
-                                                                .table = f->rope,
-                                                                .k_cache = k_cache,
-                                                                .v_cache = v_cache,
-                                                                .pos = f->pos,
-                                                                .mode = QN_ROPE_INTERLEAVED});
-    return qn_attend(f->g, &(qn_attend_options){.q = q, .k_cache = k_cache, .v_cache = v_cache, .pos = f->pos});
+    return qn_rope_attend(f->g, &(qn_rope_attend_options){.append = {.qkv = qkv,
+                                                                     .table = f->rope,
+                                                                     .k_cache = k_cache,
+                                                                     .v_cache = v_cache,
+                                                                     .pos = f->pos,
+                                                                     .mode = QN_ROPE_INTERLEAVED}});
 }
 
 /* The same where they are apart. */

@@ -1,43 +1,48 @@
 /* attend.c - fused attention over the caches: kernel rows, the cut of a context into splits, dispatches (attend.wgsl).
  */
 #include "ops/attention.h"
+#include "ops/check.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { FEW_ROWS = 32 };
+/* Live rows up to which a row is preferred. */
+enum { FEW_ROWS = 32, WAVE_ROWS = 128, BLOCK_ROWS = 1024 };
 
-/* TILE_T: queries of a workgroup. MAX_D: the largest head_dim. GROUPS: so many workgroups are wanted, which is what a
- * context is cut for; into splits of at least MIN_SPLIT cache rows, and not at all up to WHOLE rows, where the second
- * dispatch takes longer than what it saves. MAX_SPLIT: the most rows of a split (none: any). LANES: tiles of a
- * workgroup. */
+#define SPEC "D8", "N_KV", "G"
+enum { N_SPEC = 3 };
+
+/* TILE_T: queries of a workgroup. MAX_D: the largest head_dim; EACH_D: what it is a multiple of (none: 8). NO_CODES:
+ * not for caches of q8_0. GROUPS: so many workgroups are wanted, which is what a context is cut for; into splits of at
+ * least MIN_SPLIT cache rows, and not at all up to WHOLE rows, where the second dispatch takes longer than what it
+ * saves. MAX_SPLIT: the most rows of a split (none: any). LANES: tiles of a workgroup. */
+#define ATTEND_ROW(variant, file, x, y, ...)                                                                           \
+    .name = "attend." variant, .source = "attend_" file,                                                               \
+    .with = {"attend", "attend_in", "attend_split", "kv_load", __VA_ARGS__}, .entry = "attend_" file,                  \
+    .access = "rrrww", .workgroup = {x, y, 1}, .spec = {SPEC, "KV_TYPE"}
+#define WAVE                                                                                                           \
+    .consts = {{"TILE_T", 4},         {"MAX_D", 64},      {"EACH_D", 64}, {"NO_CODES", 1},                             \
+               {"LEAST_SUBGROUP", 8}, {"MIN_SPLIT", 128}, {"WHOLE", 512}, {"GROUPS", 264}},                            \
+    .needs = QN_NEEDS_SUBGROUPS, .workgroup_bytes = 16896, .preferred = QN_ROW_GPU
+#define SUBGROUPS .needs = QN_NEEDS_SUBGROUPS
+
 static const qn_kernel_row attend_rows[] = {
-    {.name = "attend.few",
-     .source = "attend_few",
-     .with = {"attend", "attend_split", "kv_load"},
-     .entry = "attend_few",
-     .access = "rrrww",
-     .workgroup = {128, 1, 1},
+    {ATTEND_ROW("wave", "wave", 128, 1, "attend_wave_q"), WAVE, .max_rows = WAVE_ROWS},
+    {ATTEND_ROW("few", "few", 128, 1, NULL),
      .consts = {{"TILE_T", 4}, {"MAX_D", 256}, {"MIN_SPLIT", 64}, {"WHOLE", 192}, {"GROUPS", 264}},
-     .spec = {"D8", "KV_TYPE"},
-     .preferred = QN_ROW_GPU,
-     .max_rows = FEW_ROWS},
-    {.name = "attend.tile",
-     .source = "attend_tile",
-     .with = {"attend", "attend_split", "kv_load"},
-     .entry = "attend_tile",
-     .access = "rrrww",
-     .workgroup = {16, 8, 1},
+     .preferred = QN_ROW_GPU, .max_rows = FEW_ROWS},
+    {ATTEND_ROW("block_narrow", "block", 64, 1, NULL),
+     .consts =
+         {{"TILE_T", 32}, {"MAX_D", 64}, {"LEAST_SUBGROUP", 8}, {"MIN_SPLIT", 256}, {"WHOLE", 1024}, {"GROUPS", 264}},
+     SUBGROUPS, .workgroup_bytes = 30208, .preferred = QN_ROW_GPU, .min_rows = FEW_ROWS + 1, .max_rows = WAVE_ROWS},
+    {ATTEND_ROW("block", "block", 128, 1, NULL),
+     .consts =
+         {{"TILE_T", 64}, {"MAX_D", 64}, {"LEAST_SUBGROUP", 8}, {"MIN_SPLIT", 256}, {"WHOLE", 1024}, {"GROUPS", 264}},
+     SUBGROUPS, .workgroup_bytes = 42496, .preferred = QN_ROW_GPU, .min_rows = FEW_ROWS + 1, .max_rows = BLOCK_ROWS},
+    {ATTEND_ROW("tile", "tile", 16, 8, NULL),
      .consts = {{"TILE_T", 64}, {"MAX_D", 128}, {"MIN_SPLIT", 256}, {"WHOLE", 1024}, {"GROUPS", 264}},
-     .spec = {"D8", "KV_TYPE"},
-     .preferred = QN_ROW_GPU,
-     .min_rows = FEW_ROWS + 1},
-    {.name = "attend.each",
-     .source = "attend_each",
-     .with = {"attend", "attend_split", "kv_load"},
-     .entry = "attend_each",
-     .access = "rrrww",
-     .workgroup = {8, 1, 1},
+     .preferred = QN_ROW_GPU, .min_rows = FEW_ROWS + 1},
+    {ATTEND_ROW("each", "each", 8, 1, NULL),
      .consts = {{"TILE_T", 1},
                 {"LANES", 8},
                 {"MAX_D", 256},
@@ -45,8 +50,20 @@ static const qn_kernel_row attend_rows[] = {
                 {"MAX_SPLIT", 1984},
                 {"GROUPS", 64},
                 {"PACKED", 1}},
-     .spec = {"D8", "KV_TYPE"},
      .preferred = QN_ROW_SOFTWARE},
+};
+
+/* With rope_append's work, of one row. */
+static const qn_kernel_row rope_attend_rows[] = {
+    {.name = "rope_attend.wave",
+     .source = "attend_wave",
+     .with = {"attend", "attend_split", "kv_load", "attend_wave_qkv"},
+     .entry = "attend_wave",
+     .access = "rrwwww",
+     .workgroup = {128, 1, 1},
+     .spec = {SPEC, "KV_TYPE", "INTERLEAVED"},
+     WAVE,
+     .max_rows = 1},
 };
 
 static const qn_kernel_row reduce_rows[] = {
@@ -56,7 +73,7 @@ static const qn_kernel_row reduce_rows[] = {
      .entry = "attend_reduce",
      .access = "rw",
      .workgroup = {16, 16, 1},
-     .spec = {"D8"},
+     .spec = {SPEC},
      .preferred = QN_ROW_GPU},
     {.name = "attend.reduce_each",
      .source = "attend_reduce",
@@ -64,11 +81,12 @@ static const qn_kernel_row reduce_rows[] = {
      .entry = "attend_reduce",
      .access = "rw",
      .workgroup = {16, 1, 1},
-     .spec = {"D8"},
+     .spec = {SPEC},
      .preferred = QN_ROW_SOFTWARE},
 };
 
 const qn_kernel_table qn_attend_kernels = {attend_rows, sizeof attend_rows / sizeof attend_rows[0]};
+const qn_kernel_table qn_rope_attend_kernels = {rope_attend_rows, 1};
 const qn_kernel_table qn_attend_reduce_kernels = {reduce_rows, sizeof reduce_rows / sizeof reduce_rows[0]};
 
 /* ---- splits ---------------------------------------------------------------------------------- */
@@ -124,7 +142,9 @@ static uint64_t most_scratch(const qn_sdpa_shape *shape, const qn_kernel_row *ro
 
 bool qn_attend_fits(const qn_sdpa_shape *shape, const qn_kernel_row *row, uint32_t seq)
 {
-    if (shape->head_dim % 8 != 0 || shape->head_dim > qn_row_const(row, "MAX_D")) return false;
+    uint32_t each = qn_row_const(row, "EACH_D");
+    if (qn_row_const(row, "NO_CODES") && shape->kv_dtype == QN_Q8_0) return false;
+    if (shape->head_dim % (each ? each : 8) != 0 || shape->head_dim > qn_row_const(row, "MAX_D")) return false;
     qn_rows_at last = {seq, shape->windows.cache_rows - seq};
     return most_scratch(shape, row, last) <= shape->scratch_cap;
 }
@@ -140,7 +160,26 @@ const qn_kernel_row *qn_plan_pick_attend(const qn_plan *p, const qn_sdpa_shape *
     return in_range && qn_row_preferred_on(row, p->device) && !qn_row_const(row, "PACKED") ? row : NULL;
 }
 
+const qn_kernel_row *qn_plan_pick_rope_attend(const qn_plan *p, const qn_sdpa_shape *shape, uint32_t seq)
+{
+    bool other = p->forced && strcmp(p->forced, rope_attend_rows[0].name) != 0 &&
+                 (strncmp(p->forced, "attend.", 7) == 0 || strncmp(p->forced, "rope_append.", 12) == 0);
+    if (other || seq != 1 || shape->windows.n != 1 || shape->windows.cache_rows < 2 ||
+        !qn_attend_fits(shape, &rope_attend_rows[0], 1))
+        return NULL;
+    const qn_kernel_row *row = qn_plan_pick(p, &qn_rope_attend_kernels, UINT64_MAX, seq);
+    bool chosen = row && row == qn_plan_decided(p, &qn_rope_attend_kernels, UINT64_MAX, seq);
+    return row && (chosen || qn_row_preferred_on(row, p->device)) ? row : NULL;
+}
+
 /* ---- dispatches ------------------------------------------------------------------------------ */
+
+static void set_spec(qn_dispatch *d, const qn_sdpa_shape *shape)
+{
+    d->spec[0] = shape->head_dim / 8;
+    d->spec[1] = shape->n_kv_heads;
+    d->spec[2] = shape->n_heads / shape->n_kv_heads;
+}
 
 static void set_params(qn_dispatch *d, const qn_sdpa_shape *shape, const attend_live *l, uint32_t w, uint32_t split0)
 {
@@ -151,8 +190,6 @@ static void set_params(qn_dispatch *d, const qn_sdpa_shape *shape, const attend_
         c0,
         c0 + rows,
         l->n_t,
-        shape->n_kv_heads,
-        group,
         shape->n_kv_heads * shape->head_dim,
         (uint32_t)(shape->windows.row_bytes / 16),
         l->split_rows,
@@ -179,9 +216,15 @@ static qn_status add_window(qn_plan *p, const qn_sdpa_shape *shape, const qn_ker
     qn_status status;
     qn_dispatch *d = qn_plan_dispatch(p, row, &status);
     if (!d) return status;
-    d->spec[0] = shape->head_dim / 8;
-    d->spec[1] = qn_kv_type_number(shape->kv_dtype);
-    qn_bind_value(d, shape->q);
+    set_spec(d, shape);
+    d->spec[N_SPEC] = qn_kv_type_number(shape->kv_dtype);
+    if (shape->joined) {
+        d->spec[N_SPEC + 1] = shape->interleaved;
+        qn_bind_operand(p, d, 0);
+        qn_bind_operand(p, d, 1);
+    } else {
+        qn_bind_value(d, shape->q);
+    }
     qn_cache_windows_bind(&shape->windows, w, d, shape->k_cache);
     qn_cache_windows_bind(&shape->windows, w, d, shape->v_cache);
     qn_bind_value(d, shape->o);
@@ -201,7 +244,7 @@ static qn_status add_reduce(qn_plan *p, const qn_sdpa_shape *shape, const attend
     qn_status status;
     qn_dispatch *d = qn_plan_dispatch(p, row, &status);
     if (!d) return status;
-    d->spec[0] = shape->head_dim / 8;
+    set_spec(d, shape);
     qn_bind_scratch(d, 0);
     qn_bind_value(d, shape->o);
     set_params(d, shape, l, 0, 0);

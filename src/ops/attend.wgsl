@@ -3,15 +3,13 @@
 // over V, and attend_reduce.wgsl adds them up. With one split the result is written at once.
 //
 // The g = Hq/Hkv query heads that read one kv head are taken together: query t of a kv head is row t / g, head
-// kv * g + t % g. Spec: D8 = head_dim / 8, KV_TYPE.
+// kv * g + t % g. Spec: D8 = head_dim / 8, N_KV = Hkv, G = g, KV_TYPE.
 
 struct Params {
     pos: u32,          // cache rows before this call's first query row
     c0: u32,           // the bound window of the caches holds the live rows c0 <= c < c1
     c1: u32,
     n_t: u32,          // queries of a kv head: S * g
-    n_kv: u32,         // Hkv
-    g: u32,
     row_elements: u32, // of a cache row: Hkv * D
     row4: u32,         // vec4s of a cache row
     split_rows: u32,   // cache rows of a split
@@ -29,7 +27,7 @@ const MASKED: f32 = -3e38;  // the score of what a query does not see: its weigh
 
 // First vec4 of query t in q[S, Hq, D] and o[S, Hq, D].
 fn query_at(kv: u32, t: u32) -> u32 {
-    return ((t / p.g * p.n_kv + kv) * p.g + t % p.g) * D4;
+    return ((t / G * N_KV + kv) * G + t % G) * D4;
 }
 
 // First vec4 of a split's part of query t: D elements, then maximum and sum.

@@ -25,7 +25,7 @@ fn attend_reduce(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workg
     let i = workgroup.y * grid.x + workgroup.x;
     let n_x = (D4 + WG_X - 1u) / WG_X;
     let query = i / n_x;
-    if (query >= p.n_kv * p.n_t) {
+    if (query >= N_KV * p.n_t) {
         return;
     }
     let d = min(i % n_x * WG_X + local.x, D4 - 1u); // past the end the last one again, which is not stored

@@ -1,10 +1,4 @@
-// attend_split.wgsl - the bindings of a kernel that makes splits, its work, and how it leaves its results.
-
-@group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;             // [S, Hq, D]
-@group(0) @binding(2) var<storage, read> k_cache: array<vec4<u32>>;       // [window, Hkv, D]
-@group(0) @binding(3) var<storage, read> v_cache: array<vec4<u32>>;
-@group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;       // [S, Hq, D]
-@group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>; // [Hkv, n_t, n_splits, D + 4]
+// attend_split.wgsl - the work of a kernel that makes splits, and how it leaves its results.
 
 // What a workgroup (attend_each: an invocation) makes: TILE_T queries of a kv head over the cache rows begin <= c < end.
 struct Work {
@@ -18,19 +12,19 @@ struct Work {
 
 // Cache rows that query t sees: its own position and all before it.
 fn visible(t: u32) -> u32 {
-    return p.pos + t / p.g + 1u;
+    return p.pos + t / G + 1u;
 }
 
 // The tiles with the longest context come first.
 fn work_at(i: u32) -> Work {
     let tiles = (p.n_t + TILE_T - 1u) / TILE_T;
-    let per_tile = p.n_kv * p.window_splits;
+    let per_tile = N_KV * p.window_splits;
     let live = i < per_tile * tiles;
     let t0 = select(0u, (tiles - 1u - i / per_tile) * TILE_T, live);
-    let split = i % per_tile / p.n_kv;
+    let split = i % per_tile / N_KV;
     let begin = p.c0 + split * p.split_rows;
     let last = visible(min(t0 + TILE_T, p.n_t) - 1u);
-    return Work(live, i % p.n_kv, t0, p.split0 + split, begin, min(min(begin + p.split_rows, p.c1), last));
+    return Work(live, i % N_KV, t0, p.split0 + split, begin, min(min(begin + p.split_rows, p.c1), last));
 }
 
 fn put(work: Work, t: u32, d: u32, sum: vec4<f32>, top: f32, total: f32) {
@@ -46,6 +40,13 @@ fn put(work: Work, t: u32, d: u32, sum: vec4<f32>, top: f32, total: f32) {
     if (d == 0u) {
         partial[at + D4] = vec4<f32>(top, total, 0.0, 0.0);
     }
+}
+
+fn put_four(work: Work, t: u32, d: u32, m: mat4x4<f32>, top: vec4<f32>, total: vec4<f32>) {
+    put(work, t, d, m[0], top.x, total.x);
+    put(work, t + 1u, d, m[1], top.y, total.y);
+    put(work, t + 2u, d, m[2], top.z, total.z);
+    put(work, t + 3u, d, m[3], top.w, total.w);
 }
 
 // Matrices hold a column for each of four queries; columns are named, not indexed by loops, so that they stay in

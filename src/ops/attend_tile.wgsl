@@ -194,10 +194,7 @@ fn attend_tile(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgro
         for (var x = 0u; x < WIDTH; x++) {
             let d = local.x + x * WG_X;
             if (d < D4) {
-                put(work, t0 + 4u * h, d, sum[h][x][0], top[h].x, all.x);
-                put(work, t0 + 4u * h + 1u, d, sum[h][x][1], top[h].y, all.y);
-                put(work, t0 + 4u * h + 2u, d, sum[h][x][2], top[h].z, all.z);
-                put(work, t0 + 4u * h + 3u, d, sum[h][x][3], top[h].w, all.w);
+                put_four(work, t0 + 4u * h, d, sum[h][x], top[h], all);
             }
         }
     }

@@ -134,13 +134,13 @@ static qn_status check_new_rows(const qn_plan *p, const qn_tensor *x, const char
     return qn_ok();
 }
 
-static qn_status make_shape(const qn_plan *p, qn_value q, qn_value k_cache, qn_value v_cache, qn_sdpa_shape *shape)
+static qn_status make_shape(const qn_plan *p, qn_value q, qn_value k_cache, qn_value v_cache, float scale,
+                            qn_sdpa_shape *shape)
 {
     const qn_tensor *cache = &p->tensors[k_cache];
     const uint32_t *d = p->tensors[q].live.dim;
     QN_TRY(check_attend(p, &p->tensors[q], cache, &p->tensors[v_cache]));
     uint64_t limit = p->device->max_binding_bytes;
-    float scale = p->node->attrs.sdpa.scale;
     *shape = (qn_sdpa_shape){.n_heads = d[2],
                              .n_kv_heads = cache->live.dim[2],
                              .head_dim = d[3],
@@ -266,7 +266,7 @@ qn_status qn_plan_attend(qn_plan *p)
     enum { Q, K_CACHE, V_CACHE, POS };
     const qn_value *in = p->node->inputs;
     qn_sdpa_shape shape;
-    QN_TRY(make_shape(p, in[Q], in[K_CACHE], in[V_CACHE], &shape));
+    QN_TRY(make_shape(p, in[Q], in[K_CACHE], in[V_CACHE], p->node->attrs.sdpa.scale, &shape));
     sign(p, &shape);
     uint32_t rows = qn_plan_in(p, Q)->live.dim[1], m;
     for (int t = 0; t < (p->building ? N_PROBED : 1); t++)
@@ -276,6 +276,37 @@ qn_status qn_plan_attend(qn_plan *p)
             QN_TRY(add_attend(p, &shape, at, rows));
         }
     return qn_plan_set_out(p, 0, QN_F32, qn_plan_in(p, Q)->live);
+}
+
+/* Inputs as of rope_append, whose work it makes too. Outputs: q[1, S, Hq, D], which is written only where the work
+ * takes more than one dispatch, and o[1, S, Hq, D]. */
+qn_status qn_plan_rope_attend(qn_plan *p)
+{
+    enum { K_CACHE = 2, V_CACHE };
+    const qn_node *n = p->node;
+    qn_append_shape append;
+    qn_sdpa_shape shape;
+    QN_TRY(qn_plan_append_shape(p, &append));
+    QN_TRY(make_shape(p, n->outputs[0], n->inputs[K_CACHE], n->inputs[V_CACHE], n->attrs.rope.scale, &shape));
+    shape.o = n->outputs[1];
+    sign(p, &shape);
+    qn_sdpa_shape joined = shape;
+    joined.joined = true;
+    joined.interleaved = n->attrs.rope.mode == QN_ROPE_INTERLEAVED;
+    uint32_t m;
+    for (int t = 0; t < (p->building ? N_PROBED : 1); t++)
+        for (uint32_t i = 0; qn_plan_probe(p, probed[t], append.rows, &i, &m);) {
+            qn_rows_at at;
+            QN_TRY(qn_plan_append_at(p, &append, m, &at));
+            const qn_kernel_row *row = names_step(p->forced) ? NULL : qn_plan_pick_rope_attend(p, &joined, m);
+            if (row) {
+                QN_TRY(qn_plan_attend_call(p, &joined, row, at, 1));
+                continue;
+            }
+            QN_TRY(qn_plan_append_call(p, &append, at));
+            QN_TRY(add_attend(p, &shape, at, append.rows));
+        }
+    return qn_plan_set_out(p, 1, QN_F32, qn_plan_out(p, 0)->live);
 }
 
 /* The inputs of sdpa_with_kv_cache, in order. */
@@ -298,7 +329,7 @@ qn_status qn_plan_sdpa(qn_plan *p)
 {
     const qn_value *in = p->node->inputs;
     qn_sdpa_shape shape;
-    QN_TRY(make_shape(p, in[IN_Q], in[IN_K_CACHE], in[IN_V_CACHE], &shape));
+    QN_TRY(make_shape(p, in[IN_Q], in[IN_K_CACHE], in[IN_V_CACHE], p->node->attrs.sdpa.scale, &shape));
     QN_TRY(check_new_rows(p, qn_plan_in(p, IN_K), "k", qn_plan_in(p, IN_K_CACHE)));
     QN_TRY(check_new_rows(p, qn_plan_in(p, IN_V), "v", qn_plan_in(p, IN_V_CACHE)));
     uint32_t rows = 0, m;

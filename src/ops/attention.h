@@ -54,6 +54,22 @@ bool qn_plan_window_part(const qn_plan *p, const qn_cache_windows *windows, uint
 /* Appends the dispatches that write x's rows into a cache: one a window that they touch. */
 qn_status qn_plan_write_cache(qn_plan *p, const qn_cache_windows *windows, qn_value x, qn_value cache, qn_rows_at at);
 
+/* What rope_append (rope_append.c) does at a call's rows. Inputs 0 to 4 of the node: qkv[S, (Hq + 2 Hkv) * D],
+ * table[positions, D/2, 2], k_cache, v_cache[1, C, Hkv, D], input_pos. Output 0: q[1, S, Hq, D]. */
+typedef struct qn_append_shape {
+    uint32_t rows, n_heads, n_kv_heads, head_dim; /* S, Hq, Hkv, D */
+    uint32_t positions;                           /* of the table  */
+    qn_dtype dtype;
+    qn_cache_windows windows;
+} qn_append_shape;
+
+/* Checks the inputs, and sets the output. */
+qn_status qn_plan_append_shape(qn_plan *p, qn_append_shape *shape);
+/* The rows that a call with m rows appends. */
+qn_status qn_plan_append_at(const qn_plan *p, const qn_append_shape *shape, uint32_t m, qn_rows_at *at);
+/* Appends its dispatches. */
+qn_status qn_plan_append_call(qn_plan *p, const qn_append_shape *shape, qn_rows_at at);
+
 /* Fails unless the tensor is f32 (caches: of any of their types) [1, n, H, D] and small enough for one binding (caches:
  * any size) and 32-bit indices. */
 qn_status qn_plan_check_rows(const qn_plan *p, const qn_tensor *t, const char *what, bool cache);
@@ -70,6 +86,8 @@ typedef struct qn_sdpa_shape {
     qn_dtype kv_dtype;
     qn_cache_windows windows;
     qn_value q, k_cache, v_cache, o;
+    bool joined; /* for a row of rope_attend: the node's inputs 0 and 1, qkv and the table, instead of q */
+    bool interleaved;
 } qn_sdpa_shape;
 
 /* How a live call is cut up. */
@@ -102,7 +120,7 @@ void qn_sdpa_params(const qn_sdpa_shape *shape, const qn_sdpa_live *live, const 
 uint64_t qn_sdpa_workgroups(const qn_sdpa_shape *shape, const qn_sdpa_live *live, const qn_sdpa_round *round,
                             uint32_t w, qn_sdpa_step step, const qn_kernel_row *row);
 
-extern const qn_kernel_table qn_attend_kernels;
+extern const qn_kernel_table qn_attend_kernels, qn_rope_append_kernels, qn_rope_attend_kernels;
 
 /* ---- fused (attend.c) ------------------------------------------------------------------------ */
 
@@ -111,6 +129,8 @@ bool qn_attend_fits(const qn_sdpa_shape *shape, const qn_kernel_row *row, uint32
 /* The row of fused attention for `seq` query rows: one that is preferred, or with `any` the first that can do it. NULL:
  * none. */
 const qn_kernel_row *qn_plan_pick_attend(const qn_plan *p, const qn_sdpa_shape *shape, uint32_t seq, bool any);
+/* The row that makes rope_append's work as well, or NULL: both are apart. */
+const qn_kernel_row *qn_plan_pick_rope_attend(const qn_plan *p, const qn_sdpa_shape *shape, uint32_t seq);
 /* Appends its dispatches. max_seq: the most rows that any call may bring to this row. */
 qn_status qn_plan_attend_call(qn_plan *p, const qn_sdpa_shape *shape, const qn_kernel_row *row, qn_rows_at at,
                               uint32_t max_seq);

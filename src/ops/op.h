@@ -100,6 +100,7 @@ typedef union qn_attrs {
     } linear;
     struct {
         qn_rope_mode mode;
+        float scale; /* of rope_attend */
     } rope;
     struct {
         float scale;

@@ -16,14 +16,7 @@ const qn_kernel_table qn_rope_append_kernels = {rope_append_rows, 1};
 
 enum { IN_QKV, IN_TABLE, IN_K_CACHE, IN_V_CACHE, IN_POS };
 
-typedef struct append_shape {
-    uint32_t rows, n_heads, n_kv_heads, head_dim; /* S, Hq, Hkv, D */
-    uint32_t positions;                           /* of the table  */
-    qn_dtype dtype;
-    qn_cache_windows windows;
-} append_shape;
-
-static qn_status check_caches(const qn_plan *p, append_shape *a)
+static qn_status check_caches(const qn_plan *p, qn_append_shape *a)
 {
     const qn_tensor *k = qn_plan_in(p, IN_K_CACHE), *v = qn_plan_in(p, IN_V_CACHE);
     QN_TRY(qn_plan_check_caches(p, k, v));
@@ -33,7 +26,7 @@ static qn_status check_caches(const qn_plan *p, append_shape *a)
     return qn_plan_cache_windows(p, k, &a->windows);
 }
 
-static qn_status check_shape(const qn_plan *p, append_shape *a)
+static qn_status check_shape(const qn_plan *p, qn_append_shape *a)
 {
     char text[96];
     qn_tensor *x, *table;
@@ -64,7 +57,7 @@ static qn_status check_shape(const qn_plan *p, append_shape *a)
 }
 
 /* The rows of one window; a row of q goes with its rows of k and v. */
-static qn_status add_window(qn_plan *p, const append_shape *a, uint32_t w, qn_rows_at at, const qn_window_part *part)
+static qn_status add_window(qn_plan *p, const qn_append_shape *a, uint32_t w, qn_rows_at at, const qn_window_part *part)
 {
     const qn_kernel_row *row = qn_plan_pick(p, &qn_rope_append_kernels, UINT64_MAX, at.seq);
     if (!row) return qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel for this device");
@@ -92,23 +85,40 @@ static qn_status add_window(qn_plan *p, const append_shape *a, uint32_t w, qn_ro
     return qn_grid_1d(p, d, n ? qn_div_up_u64(n, row->workgroup[0]) : 1);
 }
 
-/* Inputs: qkv[S, (Hq + 2 Hkv) * D], table[positions, D/2, 2], k_cache, v_cache[1, C, Hkv, D], input_pos.
- * Output: q[1, S, Hq, D]. */
+qn_status qn_plan_append_shape(qn_plan *p, qn_append_shape *a)
+{
+    *a = (qn_append_shape){0};
+    QN_TRY(check_shape(p, a));
+    return qn_plan_set_out(p, 0, QN_F32, qn_shape_4(1, a->rows, a->n_heads, a->head_dim));
+}
+
+qn_status qn_plan_append_at(const qn_plan *p, const qn_append_shape *a, uint32_t m, qn_rows_at *at)
+{
+    QN_TRY(qn_plan_cache_rows(p, m, qn_plan_in(p, IN_POS), a->windows.cache_rows, at));
+    if (!p->building && at->pos + at->seq > a->positions)
+        return qn_plan_fail(p, QN_ERR_ARGUMENT, "input_pos %u + %u rows passes the table's %u positions", at->pos,
+                            at->seq, a->positions);
+    return qn_ok();
+}
+
+qn_status qn_plan_append_call(qn_plan *p, const qn_append_shape *a, qn_rows_at at)
+{
+    for (uint32_t w = 0; w < a->windows.n; w++) {
+        qn_window_part part;
+        if (qn_plan_window_part(p, &a->windows, w, at, &part)) QN_TRY(add_window(p, a, w, at, &part));
+    }
+    return qn_ok();
+}
+
 qn_status qn_plan_rope_append(qn_plan *p)
 {
-    append_shape a = {0};
-    QN_TRY(check_shape(p, &a));
+    qn_append_shape a;
+    QN_TRY(qn_plan_append_shape(p, &a));
     uint32_t m;
     for (uint32_t i = 0; qn_plan_probe(p, &qn_rope_append_kernels, a.rows, &i, &m);) {
         qn_rows_at at;
-        QN_TRY(qn_plan_cache_rows(p, m, qn_plan_in(p, IN_POS), a.windows.cache_rows, &at));
-        if (!p->building && at.pos + at.seq > a.positions)
-            return qn_plan_fail(p, QN_ERR_ARGUMENT, "input_pos %u + %u rows passes the table's %u positions", at.pos,
-                                at.seq, a.positions);
-        for (uint32_t w = 0; w < a.windows.n; w++) {
-            qn_window_part part;
-            if (qn_plan_window_part(p, &a.windows, w, at, &part)) QN_TRY(add_window(p, &a, w, at, &part));
-        }
+        QN_TRY(qn_plan_append_at(p, &a, m, &at));
+        QN_TRY(qn_plan_append_call(p, &a, at));
     }
-    return qn_plan_set_out(p, 0, QN_F32, qn_shape_4(1, a.rows, a.n_heads, a.head_dim));
+    return qn_ok();
 }

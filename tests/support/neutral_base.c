@@ -55,13 +55,22 @@ static qn_value add_sdpa(const built *b)
     return qn_sdpa_with_kv_cache(b->g, b->in[0], b->in[1], b->in[2], b->state[0], b->state[1], b->number, NULL);
 }
 
-static qn_value add_rope_append(const built *b)
+static qn_rope_append_options append_options(const built *b, qn_rope_mode mode)
 {
     uint32_t dim = qn_graph_live_shape(b->g, b->state[0]).dim[3];
     qn_rope_table_options table = {.head_dim = dim, .n_positions = CONTEXT, .freq_base = 10000.0};
-    qn_rope_append_options o = {b->in[0],    qn_rope_table(b->g, &table), b->state[0], b->state[1], b->number,
-                                QN_ROPE_HALF};
+    return (qn_rope_append_options){b->in[0], qn_rope_table(b->g, &table), b->state[0], b->state[1], b->number, mode};
+}
+
+static qn_value add_rope_append(const built *b)
+{
+    qn_rope_append_options o = append_options(b, QN_ROPE_HALF);
     return qn_rope_append(b->g, &o);
+}
+
+static qn_value add_rope_attend(const built *b)
+{
+    return qn_rope_attend(b->g, &(qn_rope_attend_options){.append = append_options(b, QN_ROPE_INTERLEAVED)});
 }
 
 static qn_value add_attend(const built *b)
@@ -171,6 +180,13 @@ static qn_value add_integers(const built *b)
         .in = {HEADS(heads, dim)}, .states = {CACHE(kv_heads, dim), CACHE(kv_heads, dim)}, .state_type = type,         \
         .number = POSITION, .add = add_attend                                                                          \
     }
+#define ROPE_ATTEND(text, heads, kv_heads, dim, type)                                                                  \
+    {                                                                                                                  \
+        .name = text, .op = QN_OP_ROPE_ATTEND, .tables = {&qn_rope_attend_kernels},                                    \
+        .in = {{{2, {0, (heads + 2 * kv_heads) * dim}}, QN_F32}},                                                      \
+        .states = {CACHE(kv_heads, dim), CACHE(kv_heads, dim)}, .state_type = type, .number = POSITION,                \
+        .add = add_rope_attend                                                                                         \
+    }
 #define UPDATE_CACHE(text, heads, dim)                                                                                 \
     {                                                                                                                  \
         .name = text, .op = QN_OP_UPDATE_CACHE, .tables = {&qn_update_cache_kernels}, .in = {HEADS(heads, dim)},       \
@@ -230,6 +246,9 @@ static const op_case cases[] = {
     ATTEND("f32", 6, 2, 16, QN_F32),
     ATTEND("f16", 8, 1, 24, QN_F16),
     ATTEND("q8_0", 4, 4, 32, QN_Q8_0),
+    ATTEND("D=64", 4, 2, 64, QN_F16),
+    ROPE_ATTEND("f16", 4, 2, 64, QN_F16),
+    ROPE_ATTEND("q8_0", 2, 2, 32, QN_Q8_0),
     SDPA("4 heads", 4, 4, 8),
     SDPA("6 heads on 2", 6, 2, 16),
     PAIR("E=16", ADD, 16, add_add),
