@@ -21,7 +21,7 @@ setup = scripts/setup.sh
 endif
 ctest = ctest --output-on-failure -j $(JOBS)
 
-.PHONY: all help setup run test debug asan noblocking fuzz format format-check install clean
+.PHONY: all help setup run test debug asan noblocking web fuzz format format-check install clean
 
 all: ## build build/quern (the default)
 	@$(setup) >&2
@@ -59,6 +59,10 @@ noblocking: ## every test with the blocking helpers compiled out, as in a browse
 	@scripts/build.sh noblocking
 	@$(ctest) --test-dir build-noblocking
 
+web: ## build the core for browsers, web/dist/quern.wasm
+	@$(if $(filter no,$(SETUP)),:,scripts/setup.sh web) >&2
+	@scripts/build_web.sh
+
 fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@$(setup) ci >&2
 	@scripts/build.sh fuzz
@@ -76,4 +80,4 @@ install: ## install under PREFIX (/usr/local), below DESTDIR if given
 	@cmake --install build --prefix "$(PREFIX)"
 
 clean: ## remove the build folders
-	rm -rf build build-debug build-asan build-noblocking build-fuzz build-gcc build-clang build-ci
+	rm -rf build build-debug build-asan build-noblocking build-web web/dist build-fuzz build-gcc build-clang build-ci

@@ -134,8 +134,7 @@ typedef struct qn_engine_options {
                                  NULL: nothing is kept                                                */
     bool self_test;           /* tries each kernel row that plan() may choose and that is not of the
                                  baseline once, on small tensors, unless cache_dir remembers it; one
-                                 that computes wrongly is not used. Not with baseline, and not in
-                                 builds without blocking calls                                        */
+                                 that computes wrongly is not used. Not with baseline                 */
     qn_log_fn log;            /* NULL: silent                                                          */
     void *log_user;
     const qn_allocator *allocator;  /* NULL: malloc; must outlive the engine                        */
@@ -151,12 +150,28 @@ typedef struct qn_engine_options {
     uint8_t guard_byte;
 } qn_engine_options;
 
+/* Opens an engine (blocking; see qn_opening for steps). */
+#ifndef QN_NO_BLOCKING
 QN_API qn_status qn_engine_open(const qn_engine_options *options, qn_engine **engine);
+#endif
+
+/* Opening in steps, for where adapter and device come later: open, step until *engine is set, close (also before that,
+ * which gives it up). No step blocks. */
+typedef struct qn_opening qn_opening;
+QN_API qn_status qn_opening_open(const qn_engine_options *options, qn_opening **opening);
+/* *engine is NULL until it is open. *pending (may be NULL): nothing can be done before a callback of WebGPU. */
+QN_API qn_status qn_opening_step(qn_opening *opening, qn_engine **engine, bool *pending);
+QN_API void qn_opening_close(qn_opening *opening);
+
 /* Frees the engine. Models, sessions and graphs made from it must be closed before. NULL is allowed. */
 QN_API void qn_engine_close(qn_engine *engine);
 QN_API const qn_device_info *qn_engine_device(const qn_engine *engine);
 /* GPU bytes that this engine holds now, and the most it ever held. */
 QN_API uint64_t qn_engine_gpu_bytes(const qn_engine *engine, uint64_t *peak);
+/* Whether the device is lost, or an error waits that WebGPU told later than in the call that caused it, as browsers do
+ * (QN_ERR_GPU, QN_ERR_GPU_MEMORY; told once). Other calls report it too, but then it is of an earlier one: ask after a
+ * model or a session was opened, and the GPU was heard of since. */
+QN_API qn_status qn_engine_check(qn_engine *engine);
 /* Testing: destroys the device as a driver reset would; later calls return QN_ERR_DEVICE_LOST. */
 QN_API void qn_engine_lose_device(qn_engine *engine);
 
@@ -230,8 +245,9 @@ typedef struct qn_source {
 typedef struct qn_loader qn_loader;
 QN_API qn_status qn_loader_open(qn_engine *engine, const qn_source *source, const qn_model_options *options,
                                 qn_loader **loader);
-/* Works for a bounded time. *model is NULL until everything is loaded. */
-QN_API qn_status qn_loader_step(qn_loader *loader, qn_model **model);
+/* Works for a bounded time. *model is NULL until everything is loaded. *pending (may be NULL): nothing can be done
+ * before the GPU or the source moves on. */
+QN_API qn_status qn_loader_step(qn_loader *loader, qn_model **model, bool *pending);
 QN_API void qn_loader_close(qn_loader *loader);
 
 /* A model file's header alone: no GPU, no weights. */
@@ -369,6 +385,10 @@ QN_API void qn_sampler_close(qn_sampler *sampler);
 /* Picks a token. logits [n_vocab]; history: the tokens so far, for the repetition penalty. */
 QN_API qn_status qn_sampler_pick(qn_sampler *sampler, const float *logits, const int32_t *history, size_t n_history,
                                  int32_t *token);
+
+/* How unexpected a token is, -log softmax(logits)[token] in nats: its mean over a text is the log of the perplexity.
+ * logits [n_vocab]; token is one of them. */
+QN_API double qn_surprise(const float *logits, size_t n_vocab, int32_t token);
 
 /* ---- session --------------------------------------------------------------------------------- */
 

@@ -10,7 +10,7 @@ else
     echo "format: needs clang-format 14 (scripts/setup.sh ci installs it where the system has it)" >&2
     exit 77
 fi
-files=$(find apps bench fuzz include src tests tools -name '*.[ch]' 2>/dev/null | sort)
+files=$(find apps bench fuzz include src tests tools web -name '*.[ch]' 2>/dev/null | sort)
 # shellcheck disable=SC2086 # no file name of ours has a space
 if [ "${1:-}" = --check ]; then
     $format --dry-run --Werror $files

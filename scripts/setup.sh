@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Quern needs: `scripts/setup.sh` to build and run, `scripts/setup.sh test` also what only tests need
-# (Node.js and Dawn), `scripts/setup.sh ci` also what CI needs (clang with its fuzzer, clang-format). Quick and silent
-# when nothing is missing.
+# (Node.js and Dawn), `scripts/setup.sh ci` also what CI needs (clang with its fuzzer, clang-format); `scripts/setup.sh web`
+# what the build for browsers needs (clang 19 for wasm). Quick and silent when nothing is missing.
 #
 # System packages come from apt (Debian, Ubuntu); elsewhere this script lists what to install by hand.
 # wgpu-native is taken out of the PyPI wheel `wgpu`, pinned in wgpu-requirements.txt, into third_party/wgpu; Dawn out of
@@ -9,8 +9,8 @@
 # Nothing else is downloaded. macOS and Windows: prepared, untested.
 set -eu
 mode=${1:-build}
-case $mode in build | test | ci) ;; *)
-    echo "usage: scripts/setup.sh [build|test|ci]" >&2
+case $mode in build | test | ci | web) ;; *)
+    echo "usage: scripts/setup.sh [build|test|ci|web]" >&2
     exit 2
     ;;
 esac
@@ -38,7 +38,25 @@ clang_major() { clang --version | sed -n 's/.*clang version \([0-9]*\).*/\1/p;q'
 has_fuzzer() { has clang && has_file "$(clang -print-resource-dir)"/lib/*/libclang_rt.fuzzer*.a; }
 has_clang_format() { has clang-format-14 || { has clang-format && clang-format --version | grep -q 'version 14\.'; }; }
 
+has_wasm_rt() { has_file /usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a; }
+
+# clang, not gcc; and none of the libraries of the native build.
+missing_for_web() {
+    has clang-19 || echo clang-19
+    has wasm-ld-19 || echo lld-19
+    has_wasm_rt || echo libclang-rt-19-dev-wasm32
+    has_file /usr/lib/wasm32-wasi/libc.a || echo wasi-libc
+    has cmake || echo cmake
+    has make || has ninja || echo ninja-build
+    has python3 || echo python3
+    wgpu_is_there || has_pip || echo python3-pip
+}
+
 missing_packages() {
+    [ "$mode" != web ] || {
+        missing_for_web
+        return
+    }
     has gcc || has cc || echo gcc
     has_libc_headers || echo libc6-dev
     has make || echo make
@@ -221,7 +239,7 @@ if [ "$mode" = ci ] && ! has_fuzzer; then
     has_fuzzer || say "clang still has no libFuzzer: \`make fuzz\` will not link"
 fi
 wgpu_is_there || fetch_wgpu
-[ "$mode" = build ] || webgpu_is_there || fetch_webgpu
+case $mode in test | ci) webgpu_is_there || fetch_webgpu ;; esac
 
 # What still fails now would fail later with a worse message.
 still=$(missing_packages | sort -u | grep -v clang-format-14 || true)

@@ -59,6 +59,7 @@ qn_status qn_cli_inspect(const char *path, qn_inspection **inspection, char *out
 qn_status qn_cli_tokenizer(const qn_inspection *inspection, const char *path, const qn_tokenizer **tokenizer);
 
 /* Waits for the GPU, also in builds without the library's blocking helpers. */
+qn_status qn_cli_open_device(const qn_engine_options *options, qn_engine **engine);
 qn_status qn_cli_wait(qn_session *session, qn_step_state *state);
 qn_status qn_cli_execute(qn_graph *graph);
 qn_status qn_cli_execute_program(qn_program *program, uint32_t method, const qn_program_tensor *inputs,

@@ -53,7 +53,7 @@ static qn_status read_devices(const qn_cli_engine *e, device_list *list)
     list->chosen = list->n;
     qn_engine *engine;
     const qn_engine_options options = {.baseline = e->baseline};
-    if (qn_engine_open(&options, &engine).code == QN_OK) {
+    if (qn_cli_open_device(&options, &engine).code == QN_OK) {
         for (size_t i = list->n; i-- > 0;)
             if (strcmp(list->infos[i].name, qn_engine_device(engine)->name) == 0) list->chosen = i;
         qn_engine_close(engine);

@@ -108,7 +108,7 @@ qn_status qn_cli_open_engine(const qn_cli_engine *e, qn_engine **engine)
         .log = print_log,
         .log_user = (void *)(uintptr_t)e, /* print_log only reads it */
     };
-    qn_status s = qn_engine_open(&options, engine);
+    qn_status s = qn_cli_open_device(&options, engine);
     if (s.code == QN_OK) qn_cli_mark(e, "the device is open");
     return s;
 }
@@ -170,6 +170,25 @@ qn_status qn_cli_wait(qn_session *session, qn_step_state *state)
     }
 #else
     return qn_session_wait(session, state);
+#endif
+}
+
+qn_status qn_cli_open_device(const qn_engine_options *options, qn_engine **engine)
+{
+#ifdef QN_NO_BLOCKING
+    qn_opening *opening;
+    bool pending;
+    *engine = NULL;
+    QN_CLI_TRY(qn_opening_open(options, &opening));
+    qn_status s = qn_cli_ok();
+    while (s.code == QN_OK && !*engine) {
+        s = qn_opening_step(opening, engine, &pending);
+        if (pending) qn_cli_pause(poll_seconds);
+    }
+    qn_opening_close(opening);
+    return s;
+#else
+    return qn_engine_open(options, engine);
 #endif
 }
 

@@ -50,7 +50,7 @@ qn_status qn_cli_load(qn_engine *engine, const char *path, const qn_model_option
     qn_status s = size >= 0 ? qn_cli_ok() : qn_cli_fail(QN_ERR_IO, "cannot read the size of %s", path);
     const qn_source source = {.user = &r, .size = size >= 0 ? (uint64_t)size : 0, .read = read_range};
     if (s.code == QN_OK) s = qn_loader_open(engine, &source, options, &loader);
-    while (s.code == QN_OK && !*model) s = qn_loader_step(loader, model);
+    while (s.code == QN_OK && !*model) s = qn_loader_step(loader, model, NULL);
     if (loader) qn_loader_close(loader);
     fclose(r.file);
     free(r.bytes);

@@ -60,17 +60,6 @@ static bool parse(int argc, char **argv, perplexity_options *o, int *code)
     return false;
 }
 
-/* -log softmax(logits)[token]. */
-static double surprise(const float *logits, size_t n_vocab, int32_t token)
-{
-    float top = logits[0];
-    for (size_t i = 1; i < n_vocab; i++)
-        if (logits[i] > top) top = logits[i];
-    double sum = 0;
-    for (size_t i = 0; i < n_vocab; i++) sum += (double)expf(logits[i] - top);
-    return log(sum) + (double)top - (double)logits[token];
-}
-
 /* Adds up one piece; window[0] is the begin token. */
 static qn_status score(qn_cli_lm *lm, const int32_t *window, size_t n, double *sum)
 {
@@ -84,7 +73,7 @@ static qn_status score(qn_cli_lm *lm, const int32_t *window, size_t n, double *s
         size_t n_rows, first;
         const float *logits = lm->source->logits(lm, &n_rows, &first);
         for (size_t i = 0; i < n_rows && first + i + 1 < n; i++, scored++)
-            *sum += surprise(logits + i * lm->n_vocab, lm->n_vocab, window[first + i + 1]);
+            *sum += qn_surprise(logits + i * lm->n_vocab, lm->n_vocab, window[first + i + 1]);
     }
     if (scored == n - 1) return qn_cli_ok();
     return qn_cli_fail(QN_ERR_INTERNAL, "%zu positions gave logits, not %zu", scored, n - 1);

@@ -1,8 +1,10 @@
+/* file.c - the files of POSIX systems. */
 #define _FILE_OFFSET_BITS 64
 #include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -38,6 +40,24 @@ void qn_file_close(qn_file *file)
 {
     if (file->data) munmap((void *)(uintptr_t)file->data, (size_t)file->size);
     *file = (qn_file){0};
+}
+
+bool qn_file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+qn_status qn_file_replace(const char *path, const void *data, size_t size)
+{
+    char beside[4200];
+    snprintf(beside, sizeof beside, "%s.%ld.%p", path, (long)getpid(), (void *)beside);
+    FILE *f = fopen(beside, "wb");
+    bool written = f && fwrite(data, 1, size, f) == size;
+    if (f && fclose(f) != 0) written = false;
+    if (written && rename(beside, path) == 0) return qn_ok();
+    qn_status s = qn_fail(QN_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    remove(beside);
+    return s;
 }
 
 static const void *file_read(void *user, uint64_t offset, size_t size, bool *pending, qn_status *status)

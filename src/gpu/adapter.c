@@ -10,11 +10,15 @@
 
 void qn_copy_view(WGPUStringView view, char *out, size_t capacity)
 {
-    size_t n = 0;
+    size_t n = 0, at = 0;
     if (view.data) n = view.length == WGPU_STRLEN ? strlen(view.data) : view.length;
-    if (n > capacity - 1) n = capacity - 1;
-    if (n) memcpy(out, view.data, n);
-    out[n] = '\0';
+    for (size_t i = 0; i < n && at < capacity - 1; i++) {
+        bool space = isspace((unsigned char)view.data[i]) != 0;
+        if (space && (at == 0 || out[at - 1] == ' ')) continue;
+        out[at++] = space ? ' ' : view.data[i];
+    }
+    while (at > 0 && out[at - 1] == ' ') at--;
+    out[at] = '\0';
 }
 
 static const char *backend_name(WGPUBackendType type)
@@ -46,6 +50,12 @@ static void read_identity(WGPUAdapter adapter, qn_device_info *info)
     qn_copy_view(raw.device, info->name, sizeof info->name);
     qn_copy_view(raw.vendor, info->vendor, sizeof info->vendor);
     qn_copy_view(raw.description, info->driver, sizeof info->driver);
+    /* Browsers say little: their "device" is mostly empty. */
+    if (!info->name[0]) snprintf(info->name, sizeof info->name, "%s", info->driver);
+    if (!info->name[0]) {
+        qn_copy_view(raw.architecture, info->name, sizeof info->name);
+        if (!info->name[0]) snprintf(info->name, sizeof info->name, "WebGPU adapter");
+    }
     snprintf(info->backend, sizeof info->backend, "%s", backend_name(raw.backendType));
     info->type = raw.adapterType == WGPUAdapterType_DiscreteGPU     ? QN_ADAPTER_DISCRETE
                  : raw.adapterType == WGPUAdapterType_IntegratedGPU ? QN_ADAPTER_INTEGRATED
@@ -82,12 +92,15 @@ void qn_adapter_read(WGPUAdapter adapter, bool baseline, qn_device_info *info)
 qn_status qn_gpu_list(qn_device_info *infos, size_t capacity, size_t *count)
 {
     qn_adapter_list list;
+    bool done = false;
     *count = 0;
-    QN_TRY(qn_impl_adapters(NULL, &list));
+    qn_status s = qn_impl_adapters(NULL, &list);
+    if (s.code == QN_OK && qn_impl_adapters_poll(NULL, &list, &done).code == QN_OK && !done)
+        s = qn_fail(QN_ERR_UNSUPPORTED, "this WebGPU does not list its adapters: open one and ask it");
     *count = list.count;
     for (size_t i = 0; i < list.count && i < capacity; i++) qn_adapter_read(list.adapters[i], false, &infos[i]);
     qn_impl_adapters_free(NULL, &list);
-    return qn_ok();
+    return s;
 }
 
 static bool contains_nocase(const char *text, const char *part)
@@ -110,9 +123,6 @@ static int rank_of(qn_adapter_type type)
 
 qn_status qn_adapter_pick(const qn_adapter_list *list, const char *device, size_t *index)
 {
-    if (list->count == 0)
-        return qn_fail(QN_ERR_GPU, "no WebGPU adapter found: install a Vulkan driver (for machines without a GPU the "
-                                   "package mesa-vulkan-drivers)");
     char *end = NULL;
     unsigned long wanted = device ? strtoul(device, &end, 10) : 0;
     if (device && *device && end && *end == '\0') {

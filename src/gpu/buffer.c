@@ -17,8 +17,8 @@ qn_status qn_buffer_make(qn_gpu *gpu, WGPUBufferUsage usage, uint64_t size, bool
     WGPUBufferDescriptor desc = {.label = qn_string(label), .usage = usage, .size = size, .mappedAtCreation = mapped};
     *handle = wgpuDeviceCreateBuffer(gpu->device, &desc);
     qn_status s = qn_scope_end(gpu, "buffer", label);
-    if (s.code == QN_OK && !*handle)
-        s = qn_fail(QN_ERR_GPU_MEMORY, "%s: the device has no memory for %" PRIu64 " bytes", label, size);
+    if (s.code == QN_OK && !*handle) s = qn_gpu_error(gpu, "", WGPUErrorType_OutOfMemory, "WebGPU made none");
+    if (s.code == QN_ERR_GPU_MEMORY) s = qn_in(s, "%s of %" PRIu64 " bytes", label, size);
     if (s.code != QN_OK) {
         if (*handle) wgpuBufferRelease(*handle);
         *handle = NULL;

@@ -33,7 +33,10 @@ typedef struct qn_gpu_options {
 } qn_gpu_options;
 
 qn_status qn_gpu_list(qn_device_info *infos, size_t capacity, size_t *count);
+/* Opening in steps: then qn_gpu_open_step until *open. The gpu serves nothing before; what the options point to must
+ * stay until then. */
 qn_status qn_gpu_open(const qn_allocator *a, const qn_log *log, const qn_gpu_options *options, qn_gpu **gpu);
+qn_status qn_gpu_open_step(qn_gpu *gpu, bool *open);
 void qn_gpu_close(qn_gpu *gpu);
 const qn_device_info *qn_gpu_info(const qn_gpu *gpu);
 uint64_t qn_gpu_bytes(const qn_gpu *gpu, uint64_t *peak);

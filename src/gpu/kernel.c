@@ -1,4 +1,5 @@
 /* kernel.c - compiling WGSL and binding buffers. */
+#include "base/file.h"
 #include "base/parallel.h"
 #include "gpu/internal.h"
 
@@ -11,10 +12,8 @@ static void dump_source(const qn_gpu *gpu, const qn_kernel_desc *desc, size_t i)
     char path[1024];
     snprintf(path, sizeof path, "%s/%s.%llu.wgsl", gpu->dump_shaders, desc->label,
              (unsigned long long)atomic_load(&gpu->n_kernels) + i);
-    FILE *f = fopen(path, "w");
-    bool written = f && fwrite(desc->source, 1, strlen(desc->source), f) == strlen(desc->source);
-    if (f && fclose(f) != 0) written = false;
-    if (!written) qn_log_line(gpu->log, QN_LOG_WARNING, "cannot write %s", path);
+    qn_status s = qn_file_replace(path, desc->source, strlen(desc->source));
+    if (s.code != QN_OK) qn_log_line(gpu->log, QN_LOG_WARNING, "%s", s.text);
 }
 
 static WGPUBindGroupLayout make_layout(qn_gpu *gpu, const qn_kernel_desc *desc, uint32_t n)

@@ -3,50 +3,24 @@
 
 #include <inttypes.h>
 
-qn_status qn_map_create(const qn_allocator *a, qn_mapping **mapping)
-{
-    void *p;
-    *mapping = NULL;
-    QN_TRY(qn_alloc(a, 1, sizeof(qn_mapping), "mapping", &p));
-    *mapping = p;
-    (*mapping)->allocator = a;
-    return qn_ok();
-}
-
-void qn_map_free(qn_mapping *mapping)
-{
-    if (!mapping) return;
-    int waiting = QN_MAP_WAITING;
-    if (atomic_compare_exchange_strong(&mapping->state, &waiting, QN_MAP_ORPHANED)) return;
-    qn_free(mapping->allocator, mapping);
-}
-
 static void on_mapped(WGPUMapAsyncStatus status, WGPUStringView message, void *user, void *unused)
 {
     (void)unused;
-    qn_mapping *m = user;
-    qn_copy_view(message, m->message, sizeof m->message);
-    int waiting = QN_MAP_WAITING, state = status == WGPUMapAsyncStatus_Success ? QN_MAP_READY : QN_MAP_FAILED;
-    if (!atomic_compare_exchange_strong(&m->state, &waiting, state)) qn_free(m->allocator, m);
+    qn_answer_settle(user, status == WGPUMapAsyncStatus_Success, message);
 }
 
-void qn_map_start(WGPUBuffer buffer, WGPUMapMode mode, uint64_t size, qn_mapping *mapping)
+/* Asks for a mapping of the first `size` bytes. */
+static void map_start(WGPUBuffer buffer, WGPUMapMode mode, uint64_t size, qn_answer *mapping)
 {
-    atomic_store(&mapping->state, QN_MAP_WAITING);
+    atomic_store(&mapping->state, QN_ANSWER_WAITING);
     WGPUBufferMapCallbackInfo info = {
         .mode = WGPUCallbackMode_AllowSpontaneous, .callback = on_mapped, .userdata1 = mapping};
     wgpuBufferMapAsync(buffer, mode, 0, (size_t)size, info);
 }
 
-void qn_map_end(qn_gpu *gpu, WGPUBuffer buffer, qn_mapping *mapping)
+static int state_of(const qn_readback *r)
 {
-    int state = atomic_load(&mapping->state);
-    if (state == QN_MAP_NONE) return;
-    /* The buffer of a lost device is gone, and with it what was mapped. */
-    if (state != QN_MAP_FAILED && !atomic_load(&gpu->lost)) wgpuBufferUnmap(buffer);
-    for (int i = 0; i < 3 && atomic_load(&mapping->state) == QN_MAP_WAITING; i++)
-        qn_impl_poll(gpu, !atomic_load(&gpu->lost), NULL);
-    if (atomic_load(&mapping->state) != QN_MAP_WAITING) atomic_store(&mapping->state, QN_MAP_NONE);
+    return r->mapping ? atomic_load(&r->mapping->state) : QN_ANSWER_NONE;
 }
 
 /* ---- readback -------------------------------------------------------------------------------- */
@@ -59,7 +33,7 @@ qn_status qn_readback_create(qn_gpu *gpu, uint64_t size, const char *label, qn_r
     qn_readback *r = p;
     r->gpu = gpu;
     r->size = qn_round_up_u64(size ? size : 1, 16);
-    qn_status s = qn_map_create(gpu->allocator, &r->mapping);
+    qn_status s = qn_answer_create(gpu->allocator, &r->mapping);
     if (s.code == QN_OK)
         s = qn_buffer_make(gpu, WGPUBufferUsage_MapRead | WGPUBufferUsage_CopyDst, r->size, false, label, &r->handle);
     if (s.code != QN_OK) {
@@ -75,36 +49,37 @@ void qn_readback_free(qn_readback *readback)
     if (!readback) return;
     qn_gpu *gpu = readback->gpu;
     qn_buffer_drop(gpu, readback->handle, readback->size);
-    qn_map_free(readback->mapping);
+    qn_answer_free(readback->mapping);
     qn_free(gpu->allocator, readback);
 }
 
 qn_status qn_readback_start(qn_readback *readback, uint64_t size)
 {
-    if (atomic_load(&readback->mapping->state) != QN_MAP_NONE) return qn_fail(QN_ERR_STATE, "readback is in use");
+    if (state_of(readback) != QN_ANSWER_NONE) return qn_fail(QN_ERR_STATE, "readback is in use");
     if (size > readback->size)
         return qn_fail(QN_ERR_INTERNAL, "readback of %" PRIu64 " bytes from %" PRIu64, size, readback->size);
     /* Not qn_gpu_check: the submission has happened, an error of something else must not hide its results. */
     QN_TRY(qn_gpu_check_lost(readback->gpu));
+    if (!readback->mapping) QN_TRY(qn_answer_create(readback->gpu->allocator, &readback->mapping));
     readback->mapped_size = size;
-    qn_map_start(readback->handle, WGPUMapMode_Read, size, readback->mapping);
+    map_start(readback->handle, WGPUMapMode_Read, size, readback->mapping);
     return qn_ok();
 }
 
 qn_status qn_readback_poll(qn_readback *readback, const void **data)
 {
     *data = NULL;
-    int state = atomic_load(&readback->mapping->state);
-    if (state == QN_MAP_WAITING) {
+    int state = state_of(readback);
+    if (state == QN_ANSWER_WAITING) {
         QN_TRY(qn_gpu_poll(readback->gpu, false));
-        state = atomic_load(&readback->mapping->state);
+        state = state_of(readback);
     }
-    if (state == QN_MAP_FAILED) {
-        atomic_store(&readback->mapping->state, QN_MAP_NONE);
+    if (state == QN_ANSWER_FAILED) {
+        atomic_store(&readback->mapping->state, QN_ANSWER_NONE);
         QN_TRY(qn_gpu_check(readback->gpu));
         return qn_fail(QN_ERR_GPU, "readback failed: %s", readback->mapping->message);
     }
-    if (state != QN_MAP_READY) return qn_ok();
+    if (state != QN_ANSWER_READY) return qn_ok();
     /* wgpu-native aborts when the mapped buffer was destroyed with its device. */
     QN_TRY(qn_gpu_check_lost(readback->gpu));
     *data = wgpuBufferGetConstMappedRange(readback->handle, 0, (size_t)readback->mapped_size);
@@ -113,14 +88,25 @@ qn_status qn_readback_poll(qn_readback *readback, const void **data)
 
 void qn_readback_release(qn_readback *readback)
 {
-    qn_map_end(readback->gpu, readback->handle, readback->mapping);
+    qn_gpu *gpu = readback->gpu;
+    int state = state_of(readback);
+    if (state == QN_ANSWER_NONE) return;
+    /* The buffer of a lost device is gone, and with it what was mapped. */
+    if (state != QN_ANSWER_FAILED && !atomic_load(&gpu->lost)) wgpuBufferUnmap(readback->handle);
+    for (int i = 0; i < 3 && state_of(readback) == QN_ANSWER_WAITING; i++)
+        qn_impl_poll(gpu, !atomic_load(&gpu->lost), NULL);
+    if (state_of(readback) == QN_ANSWER_WAITING) { /* the next mapping does not wait for this one's callback */
+        qn_answer_free(readback->mapping);
+        readback->mapping = NULL;
+    } else
+        atomic_store(&readback->mapping->state, QN_ANSWER_NONE);
 }
 
 /* ---- upload ---------------------------------------------------------------------------------- */
 
 typedef struct upload_slot {
     WGPUBuffer handle;
-    qn_mapping *mapping;
+    qn_answer *mapping;
 } upload_slot;
 
 struct qn_upload {
@@ -143,7 +129,7 @@ qn_status qn_upload_create(qn_gpu *gpu, uint64_t slot_bytes, uint32_t n_slots, q
     u->n_slots = n_slots;
     for (uint32_t i = 0; i < n_slots; i++) {
         upload_slot *slot = &u->slots[i];
-        qn_status s = qn_map_create(gpu->allocator, &slot->mapping);
+        qn_status s = qn_answer_create(gpu->allocator, &slot->mapping);
         if (s.code == QN_OK)
             s = qn_buffer_make(gpu, WGPUBufferUsage_MapWrite | WGPUBufferUsage_CopySrc, u->slot_bytes, true, "upload",
                                &slot->handle);
@@ -151,7 +137,7 @@ qn_status qn_upload_create(qn_gpu *gpu, uint64_t slot_bytes, uint32_t n_slots, q
             qn_upload_free(u);
             return s;
         }
-        atomic_store(&slot->mapping->state, QN_MAP_READY);
+        atomic_store(&slot->mapping->state, QN_ANSWER_READY);
     }
     *upload = u;
     return qn_ok();
@@ -164,7 +150,7 @@ void qn_upload_free(qn_upload *upload)
     for (uint32_t i = 0; i < upload->n_slots; i++) {
         upload_slot *s = &upload->slots[i];
         qn_buffer_drop(gpu, s->handle, upload->slot_bytes);
-        qn_map_free(s->mapping);
+        qn_answer_free(s->mapping);
     }
     qn_free(gpu->allocator, upload);
 }
@@ -181,8 +167,8 @@ qn_status qn_upload_acquire(qn_upload *upload, void **slot)
     for (uint32_t i = 0; i < upload->n_slots; i++) {
         upload_slot *s = &upload->slots[i];
         int state = atomic_load(&s->mapping->state);
-        if (state == QN_MAP_FAILED) return qn_fail(QN_ERR_GPU, "upload: mapping failed: %s", s->mapping->message);
-        if (state != QN_MAP_READY) continue;
+        if (state == QN_ANSWER_FAILED) return qn_fail(QN_ERR_GPU, "upload: mapping failed: %s", s->mapping->message);
+        if (state != QN_ANSWER_READY) continue;
         *slot = wgpuBufferGetMappedRange(s->handle, 0, (size_t)upload->slot_bytes);
         if (!*slot) return qn_fail(QN_ERR_GPU, "upload: mapped range is missing");
         upload->current = i;
@@ -208,8 +194,8 @@ qn_status qn_upload_submit(qn_upload *upload, const qn_upload_copy *copies, uint
     qn_status s = qn_gpu_finish(gpu, encoder, "upload", &commands);
     if (s.code == QN_OK) s = qn_gpu_submit(gpu, commands, NULL);
     if (atomic_load(&gpu->lost))
-        atomic_store(&slot->mapping->state, QN_MAP_NONE);
+        atomic_store(&slot->mapping->state, QN_ANSWER_NONE);
     else /* also after a failure: the slot was unmapped */
-        qn_map_start(slot->handle, WGPUMapMode_Write, upload->slot_bytes, slot->mapping);
+        map_start(slot->handle, WGPUMapMode_Write, upload->slot_bytes, slot->mapping);
     return s;
 }

@@ -41,9 +41,9 @@ qn_status qn_graph_open(qn_engine *engine, qn_graph **graph)
     g->decisions.status = qn_ok();
     g->plan.decisions = &g->decisions;
     g->plan.choices = &g->choices;
-    pthread_mutex_lock(&engine->lock);
+    qn_lock_take(&engine->lock);
     qn_status s = qn_choices_copy(&engine->choices, g->allocator, &g->choices);
-    pthread_mutex_unlock(&engine->lock);
+    qn_lock_give(&engine->lock);
     if (s.code == QN_OK) return s;
     qn_graph_close(g);
     *graph = NULL;

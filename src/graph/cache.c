@@ -4,11 +4,9 @@
 #include "gpu/shaders.h"
 #include "graph/engine.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { HEAD = 512, MAX_FILE = 1 << 20 };
 
@@ -41,7 +39,7 @@ void qn_cache_load(qn_engine *engine)
     write_head(engine, head);
     file_path(engine, head, path, sizeof path);
     qn_file file;
-    if (access(path, F_OK) != 0 || qn_file_open(path, &file).code != QN_OK) return;
+    if (!qn_file_exists(path) || qn_file_open(path, &file).code != QN_OK) return;
     bool read =
         file.size <= MAX_FILE && qn_choices_read(&engine->choices, head, (const char *)file.data, (size_t)file.size);
     if (!read)
@@ -50,31 +48,16 @@ void qn_cache_load(qn_engine *engine)
     qn_file_close(&file);
 }
 
-/* Through a file beside it, so that others see the old one or the new one. Its name has the process, and an address on
- * this thread's stack: two engines of a process may write at a time. */
-static qn_status replace_file(const char *path, const char *text)
-{
-    char beside[4200];
-    snprintf(beside, sizeof beside, "%s.%ld.%p", path, (long)getpid(), (void *)beside);
-    FILE *f = fopen(beside, "wb");
-    bool written = f && fwrite(text, 1, strlen(text), f) == strlen(text);
-    if (f && fclose(f) != 0) written = false;
-    if (written && rename(beside, path) == 0) return qn_ok();
-    qn_status s = qn_fail(QN_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    remove(beside);
-    return s;
-}
-
 qn_status qn_cache_save(qn_engine *engine)
 {
     char head[HEAD], path[4096], *text;
     write_head(engine, head);
     file_path(engine, head, path, sizeof path);
-    pthread_mutex_lock(&engine->lock);
+    qn_lock_take(&engine->lock);
     qn_status s = qn_choices_write(&engine->choices, head, &text);
-    pthread_mutex_unlock(&engine->lock);
+    qn_lock_give(&engine->lock);
     QN_TRY(s);
-    s = replace_file(path, text);
+    s = qn_file_replace(path, text, strlen(text));
     qn_free(engine->allocator, text);
     return s;
 }

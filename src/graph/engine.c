@@ -1,5 +1,4 @@
-/* engine.c - opening a device, the kernels compiled for it, and what is known of them. */
-#include "base/parallel.h"
+/* engine.c - a device, the kernels compiled for it, and what is known of them. Opening: opening.c. */
 #include "graph/graph.h"
 
 #include <string.h>
@@ -7,82 +6,6 @@
 qn_status qn_devices(qn_device_info *infos, size_t capacity, size_t *count)
 {
     return qn_gpu_list(infos, capacity, count);
-}
-
-static qn_status copy_option(const qn_engine *e, const char *text, char **copy)
-{
-    return text ? qn_copy_string(e->allocator, text, strlen(text), copy) : qn_ok();
-}
-
-static qn_status copy_route(const qn_engine *e, const char *name, char **copy)
-{
-    if (name && !qn_row_find(name))
-        return qn_fail(QN_ERR_ARGUMENT, "there is no kernel route \"%s\" (see: quern devices)", name);
-    return copy_option(e, name, copy);
-}
-
-/* What is known of the kernel rows here: remembered, or found out now. */
-static qn_status know_rows(qn_engine *e, bool self_test)
-{
-    if (e->cache_dir) qn_cache_load(e);
-#ifndef QN_NO_BLOCKING
-    uint32_t n_new = 0;
-    bool baseline = qn_engine_device(e)->baseline; /* what a driver that falls over its test is opened with */
-    if (self_test && !baseline) QN_TRY(qn_self_test(e, false, &n_new));
-    if (n_new && e->cache_dir && !e->break_route) {
-        qn_status s = qn_cache_save(e);
-        if (s.code != QN_OK) qn_log_line(&e->log, QN_LOG_WARNING, "%s", s.text);
-    }
-#else
-    (void)self_test;
-#endif
-    return qn_ok();
-}
-
-static qn_status open_engine(qn_engine *e, const qn_engine_options *o)
-{
-    QN_TRY(copy_route(e, o->route, &e->route));
-    QN_TRY(copy_route(e, o->break_route, &e->break_route));
-    QN_TRY(copy_option(e, o->dump_shaders, &e->dump_shaders));
-    QN_TRY(copy_option(e, o->cache_dir, &e->cache_dir));
-    e->trace = o->trace;
-    e->checked = o->checked;
-    e->threads = o->threads ? o->threads : qn_parallel_threads();
-    qn_gpu_options gpu = {
-        .device = o->device,
-        .baseline = o->baseline,
-        .memory_limit = o->gpu_memory,
-        .fail_after = o->fail_allocation_after,
-        .max_binding_bytes = o->max_binding_bytes,
-        .dump_shaders = e->dump_shaders,
-        .guard_bytes = o->guard_bytes,
-        .guard_byte = o->guard_byte,
-    };
-    QN_TRY(qn_gpu_open(e->allocator, &e->log, &gpu, &e->gpu));
-    QN_TRY(qn_buffer_create(e->gpu, QN_BUFFER_STORAGE, QN_DUMMY_BYTES, "dummy", &e->dummy));
-    return know_rows(e, o->self_test);
-}
-
-qn_status qn_engine_open(const qn_engine_options *options, qn_engine **engine)
-{
-    static const qn_engine_options defaults;
-    const qn_engine_options *o = options ? options : &defaults;
-    *engine = NULL;
-    void *p;
-    QN_TRY(qn_alloc(o->allocator, 1, sizeof(qn_engine), "engine", &p));
-    qn_engine *e = p;
-    e->allocator_copy = *qn_allocator_or_default(o->allocator);
-    e->allocator = &e->allocator_copy;
-    e->choices.allocator = e->allocator;
-    e->log = (qn_log){o->log, o->log_user};
-    pthread_mutex_init(&e->lock, NULL);
-    qn_status s = open_engine(e, o);
-    if (s.code != QN_OK) {
-        qn_engine_close(e);
-        return s;
-    }
-    *engine = e;
-    return qn_ok();
 }
 
 void qn_engine_close(qn_engine *engine)
@@ -96,7 +19,7 @@ void qn_engine_close(qn_engine *engine)
     qn_choices_free(&engine->choices);
     char *const texts[] = {engine->route, engine->break_route, engine->dump_shaders, engine->cache_dir};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) qn_free(engine->allocator, texts[i]);
-    pthread_mutex_destroy(&engine->lock);
+    qn_lock_close(&engine->lock);
     qn_allocator a = engine->allocator_copy;
     qn_free(&a, engine);
 }
@@ -104,6 +27,11 @@ void qn_engine_close(qn_engine *engine)
 const qn_device_info *qn_engine_device(const qn_engine *engine)
 {
     return qn_gpu_info(engine->gpu);
+}
+
+qn_status qn_engine_check(qn_engine *engine)
+{
+    return qn_gpu_poll(engine->gpu, false);
 }
 
 uint64_t qn_engine_gpu_bytes(const qn_engine *engine, uint64_t *peak)
@@ -194,13 +122,13 @@ static qn_status add_missing(qn_engine *e, const qn_cached_kernel *wanted, size_
 
 qn_status qn_engine_kernels(qn_engine *engine, qn_cached_kernel *wanted, size_t n)
 {
-    pthread_mutex_lock(&engine->lock);
+    qn_lock_take(&engine->lock);
     size_t before = engine->n_kernels;
     qn_status s = add_missing(engine, wanted, n);
     if (s.code == QN_OK) s = compile_new(engine, before);
     if (s.code != QN_OK) engine->n_kernels = before;
     for (size_t i = 0; s.code == QN_OK && i < n; i++) wanted[i].kernel = find_kernel(engine, &wanted[i])->kernel;
-    pthread_mutex_unlock(&engine->lock);
+    qn_lock_give(&engine->lock);
     return s;
 }
 
@@ -228,23 +156,31 @@ size_t qn_routes(const qn_device_info *info, qn_route_info *routes, size_t capac
 
 size_t qn_engine_routes(const qn_engine *engine, qn_route_info *routes, size_t capacity)
 {
-    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&engine->lock;
+    qn_lock *lock = (qn_lock *)(uintptr_t)&engine->lock;
     size_t n = qn_routes(qn_engine_device(engine), routes, capacity);
-    pthread_mutex_lock(lock);
+    qn_lock_take(lock);
     for (size_t i = 0; i < n && i < capacity; i++) {
         const qn_row_test *test = qn_choices_test(&engine->choices, qn_row_find(routes[i].name));
         routes[i].tested = test != NULL;
         routes[i].wrong = test && test->wrong;
     }
-    pthread_mutex_unlock(lock);
+    qn_lock_give(lock);
     return n;
 }
 
 #ifndef QN_NO_BLOCKING
 qn_status qn_engine_self_test(qn_engine *engine)
 {
-    uint32_t n_new = 0;
-    QN_TRY(qn_self_test(engine, true, &n_new));
+    qn_self_test *test;
+    QN_TRY(qn_self_test_open(engine, true, &test));
+    bool done = false;
+    qn_status s = qn_ok();
+    while (s.code == QN_OK && !done) {
+        s = qn_self_test_step(test, &done);
+        if (s.code == QN_OK && !done) s = qn_gpu_poll(engine->gpu, true);
+    }
+    qn_self_test_close(test);
+    QN_TRY(s);
     return engine->cache_dir && !engine->break_route ? qn_cache_save(engine) : qn_ok();
 }
 #endif
@@ -253,17 +189,17 @@ qn_status qn_engine_choose(qn_engine *engine, const qn_decision *decision, const
 {
     const qn_kernel_row *chosen = row ? qn_row_find(row) : NULL;
     if (row && !chosen) return qn_fail(QN_ERR_ARGUMENT, "there is no kernel route \"%s\"", row);
-    pthread_mutex_lock(&engine->lock);
+    qn_lock_take(&engine->lock);
     qn_status s = qn_choices_set(&engine->choices, decision->key, decision->what, chosen);
-    pthread_mutex_unlock(&engine->lock);
+    qn_lock_give(&engine->lock);
     return s;
 }
 
 void qn_engine_forget_choices(qn_engine *engine)
 {
-    pthread_mutex_lock(&engine->lock);
+    qn_lock_take(&engine->lock);
     engine->choices.n_chosen = 0;
-    pthread_mutex_unlock(&engine->lock);
+    qn_lock_give(&engine->lock);
 }
 
 qn_status qn_engine_save_choices(qn_engine *engine)

@@ -3,10 +3,9 @@
 #ifndef QN_GRAPH_ENGINE_H
 #define QN_GRAPH_ENGINE_H
 
+#include "base/lock.h"
 #include "gpu/gpu.h"
 #include "ops/choice.h"
-
-#include <pthread.h>
 
 typedef struct qn_cached_kernel {
     const qn_kernel_row *row;
@@ -25,9 +24,9 @@ struct qn_engine {
     char *cache_dir;    /* likewise                    */
     bool trace, checked;
     uint32_t threads;
-    qn_buffer *dummy;     /* zeros for absent read-only operands */
-    pthread_mutex_t lock; /* guards what follows */
-    void *kernels;        /* qn_cached_kernel[n_kernels] */
+    qn_buffer *dummy; /* zeros for absent read-only operands */
+    qn_lock lock;     /* guards what follows */
+    void *kernels;    /* qn_cached_kernel[n_kernels] */
     size_t n_kernels, capacity;
     qn_choices choices; /* graphs take a copy when they are opened */
 };
@@ -43,10 +42,13 @@ void qn_cache_load(qn_engine *engine);
 /* Writes it. */
 qn_status qn_cache_save(qn_engine *engine);
 
-#ifndef QN_NO_BLOCKING
-/* self_test.c: tries the rows that are not tested yet (all: every row of the device again) and notes what it finds in
- * engine->choices; *n_new: how many were tried. */
-qn_status qn_self_test(qn_engine *engine, bool all, uint32_t *n_new);
-#endif
+/* self_test.c: tries the rows that are not tested yet (all: every row of the device again), a step at a time, and notes
+ * what it finds in engine->choices when it is *done. A step never blocks. */
+typedef struct qn_self_test qn_self_test;
+qn_status qn_self_test_open(qn_engine *engine, bool all, qn_self_test **test);
+qn_status qn_self_test_step(qn_self_test *test, bool *done);
+void qn_self_test_close(qn_self_test *test); /* NULL is allowed */
+/* How many rows were tried. */
+uint32_t qn_self_test_found(const qn_self_test *test);
 
 #endif

@@ -3,11 +3,8 @@
  *
  * What is computed are small graphs in which every other kernel is of the baseline. Random numbers, so that no error in
  * an index goes unseen; the bounds are wide, as wrong kernels are far off. */
-#include "graph/graph.h"
-
-#ifndef QN_NO_BLOCKING
-
 #include "base/random.h"
+#include "graph/graph.h"
 #include "ops/attention_ref.h"
 #include "ops/linear_ref.h"
 #include "ops/norm_ref.h"
@@ -125,7 +122,7 @@ static void append_row(fixture *f, uint32_t r, uint32_t pos)
     float table[DIM]; /* cosine and sine of this position */
     double rotated[Q_ROW];
     for (int i = 0; i < DIM / 2; i++) {
-        double angle = pos * pow(10000.0, -2.0 * i / DIM);
+        double angle = pos * pow(10000.0, -2.0 * i / (int)DIM);
         table[2 * i] = (float)cos(angle);
         table[2 * i + 1] = (float)sin(angle);
     }
@@ -339,6 +336,8 @@ static qn_status open_fixture(fixture *f, qn_engine *e, const self_case *c)
     return qn_ok();
 }
 
+/* ---- running --------------------------------------------------------------------------------- */
+
 /* A row to be tried, and what is known of it. */
 typedef struct trial {
     const qn_kernel_table *table;
@@ -346,21 +345,44 @@ typedef struct trial {
     bool ran, wrong;
 } trial;
 
-/* ---- running --------------------------------------------------------------------------------- */
+/* A wrong row is wrong in any company, and every time; a right one may be spoiled by a wrong one that serves beside it,
+ * so it gets a second chance with other companions, and by what passes, so it gets both twice: what is found wrong is
+ * remembered. */
+static const qn_plain companies[] = {QN_PLAIN_DEFAULT, QN_PLAIN_OTHER, QN_PLAIN_DEFAULT, QN_PLAIN_OTHER};
+enum { N_COMPANIES = sizeof companies / sizeof companies[0] };
 
-/* What a row is tried with. */
-typedef struct setting {
+struct qn_self_test {
+    qn_engine *engine;
+    trial *trials;
+    size_t n_trials;
+    /* Where it is: the case and the trial, what the row is tried with, the call under way of the graph that is open. */
+    size_t at_case, at_trial;
+    fixture fixture;
+    bool in_case;
     qn_precision precision;
-    qn_plain plain;
-} setting;
+    uint32_t company; /* of companies */
+    bench bench;
+    qn_value out;
+    int at_call;
+    bool ran;   /* the row was dispatched in this precision           */
+    bool right; /* the results of this graph are as they should be    */
+    bool done;
+};
 
-static qn_status build(const fixture *f, const qn_kernel_row *row, setting with, bench *b, qn_value *out)
+static trial *this_trial(const qn_self_test *t)
 {
+    return &t->trials[t->at_trial];
+}
+
+static qn_status build(qn_self_test *t)
+{
+    const fixture *f = &t->fixture;
     const self_case *c = f->c;
+    bench *b = &t->bench;
     QN_TRY(qn_graph_open(f->engine, &b->g));
-    qn_graph_set_precision(b->g, with.precision);
-    b->g->plan.forced = row->name;
-    b->g->plan.plain = with.plain;
+    qn_graph_set_precision(b->g, t->precision);
+    b->g->plan.forced = this_trial(t)->row->name;
+    b->g->plan.plain = companies[t->company];
     for (uint32_t i = 0; i < MAX_IN && f->in[i]; i++)
         b->in[i] = qn_graph_input(b->g, "x", QN_F32, with_rows(c->in[i], MAX_ROWS));
     b->norm = qn_graph_weight(b->g, f->norm);
@@ -370,9 +392,20 @@ static qn_status build(const fixture *f, const qn_kernel_row *row, setting with,
         for (int i = 0; i < 2; i++)
             b->caches[i] = qn_graph_state(b->g, "cache", c->kv, qn_shape_4(1, CONTEXT, KV_HEADS, DIM));
     }
-    *out = c->add(b);
-    qn_graph_output(b->g, *out, "y");
+    t->out = c->add(b);
+    qn_graph_output(b->g, t->out, "y");
     return qn_graph_build(b->g);
+}
+
+static qn_status submit_call(qn_self_test *t)
+{
+    const fixture *f = &t->fixture;
+    const bench *b = &t->bench;
+    const self_case *c = f->c;
+    for (uint32_t k = 0; k < MAX_IN && f->in[k]; k++)
+        QN_TRY(qn_graph_set_input(b->g, b->in[k], with_rows(c->in[k], calls[t->at_call].rows), f->in[k]));
+    if (b->pos) QN_TRY(qn_graph_set_int(b->g, b->pos, calls[t->at_call].pos));
+    return qn_graph_submit(b->g);
 }
 
 static bool dispatched(const qn_graph *g, const qn_kernel_row *row)
@@ -380,14 +413,6 @@ static bool dispatched(const qn_graph *g, const qn_kernel_row *row)
     for (size_t i = 0; i < qn_graph_n_dispatches(g); i++)
         if (strcmp(qn_graph_dispatch(g, i).kernel, row->name) == 0) return true;
     return false;
-}
-
-static qn_status call(const fixture *f, const bench *b, int i)
-{
-    for (uint32_t k = 0; k < MAX_IN && f->in[k]; k++)
-        QN_TRY(qn_graph_set_input(b->g, b->in[k], with_rows(f->c->in[k], calls[i].rows), f->in[k]));
-    if (b->pos) QN_TRY(qn_graph_set_int(b->g, b->pos, calls[i].pos));
-    return qn_graph_execute(b->g);
 }
 
 static bool agree(const float *got, const double *want, size_t n, double bound)
@@ -402,57 +427,55 @@ static bool agree(const float *got, const double *want, size_t n, double bound)
     return worst <= bound * largest;
 }
 
-/* *ran: the row was dispatched; *right: all results are as they should be. */
-static qn_status run_row(const fixture *f, const qn_kernel_row *row, setting with, bool *ran, bool *right)
+static void judge_call(qn_self_test *t)
 {
-    bench b = {0};
-    qn_value out = 0;
-    bool rounds = with.precision == QN_PRECISION_AUTO || (row->needs & QN_NEEDS_F16);
-    double bound = f->c->bound > 0 ? f->c->bound : 1e-3;
+    const self_case *c = t->fixture.c;
+    const qn_kernel_row *row = this_trial(t)->row;
+    bool rounds = t->precision == QN_PRECISION_AUTO || (row->needs & QN_NEEDS_F16);
+    double bound = c->bound > 0 ? c->bound : 1e-3;
     if (rounds && bound < 3e-2) bound = 3e-2;
-    *right = true;
-    qn_status s = build(f, row, with, &b, &out);
-    for (int i = 0; s.code == QN_OK && i < N_CALLS; i++) {
-        s = call(f, &b, i);
-        if (s.code != QN_OK) break;
-        *ran |= dispatched(b.g, row);
-        *right &= agree(qn_graph_output_data(b.g, out, NULL), f->want[i], (size_t)calls[i].rows * f->c->out, bound);
-    }
-    qn_graph_close(b.g);
-    return s;
+    t->ran |= dispatched(t->bench.g, row);
+    t->right &= agree(qn_graph_output_data(t->bench.g, t->out, NULL), t->fixture.want[t->at_call],
+                      (size_t)calls[t->at_call].rows * c->out, bound);
 }
 
-/* A kernel that does not compile, or whose companions are not there. */
-static bool is_about_row(qn_code code)
+/* The graph that is open: submits what is to be submitted. *over: all its calls were judged. */
+static qn_status run_graph(qn_self_test *t, bool *waits, bool *over)
 {
-    return code == QN_ERR_GPU || code == QN_ERR_UNSUPPORTED;
+    bool done;
+    *waits = *over = false;
+    QN_TRY(qn_graph_poll(t->bench.g, &done));
+    *waits = !done;
+    if (!done) return qn_ok();
+    QN_TRY(qn_engine_check(t->engine)); /* browsers tell late that a kernel did not compile */
+    judge_call(t);
+    *over = ++t->at_call == N_CALLS;
+    return *over ? qn_ok() : submit_call(t);
 }
 
-/* A wrong row is wrong in any company, and every time; a right one may be spoiled by a wrong one that serves beside it,
- * so it gets a second chance with other companions, and by what passes, so it gets both twice: what is found wrong is
- * remembered. */
-static qn_status try_with(const fixture *f, trial *t, qn_precision precision, bool *ran)
+static qn_status begin_graph(qn_self_test *t)
 {
-    static const qn_plain companies[] = {QN_PLAIN_DEFAULT, QN_PLAIN_OTHER, QN_PLAIN_DEFAULT, QN_PLAIN_OTHER};
-    bool right = false;
-    for (size_t i = 0; !right && i < sizeof companies / sizeof companies[0]; i++) {
-        qn_status s = run_row(f, t->row, (setting){precision, companies[i]}, ran, &right);
-        if (s.code != QN_OK && !is_about_row(s.code)) return s;
-        if (s.code == QN_OK && !*ran) return qn_ok(); /* the row does not serve this case */
-        *ran = true;
-        right &= s.code == QN_OK;
-    }
-    t->ran = true;
-    t->wrong |= !right;
-    return qn_ok();
+    t->at_call = 0;
+    t->right = true;
+    t->bench = (bench){0};
+    QN_TRY(build(t));
+    return submit_call(t);
+}
+
+/* ---- from row to row -------------------------------------------------------------------------- */
+
+static void close_case(qn_self_test *t)
+{
+    if (t->in_case) close_fixture(&t->fixture);
+    t->in_case = false;
 }
 
 /* Rows that round, and steps that only they take, need a graph in which they may. */
-static qn_status try_row(const fixture *f, trial *t)
+static void begin_row(qn_self_test *t, qn_precision precision)
 {
-    bool ran = false;
-    if (!t->row->inexact) QN_TRY(try_with(f, t, QN_PRECISION_EXACT, &ran));
-    return ran ? qn_ok() : try_with(f, t, QN_PRECISION_AUTO, &ran);
+    t->precision = precision;
+    t->company = 0;
+    t->ran = false;
 }
 
 static bool serves(const self_case *c, const qn_kernel_table *table)
@@ -462,17 +485,67 @@ static bool serves(const self_case *c, const qn_kernel_table *table)
     return false;
 }
 
-static qn_status try_case(qn_engine *e, const self_case *c, trial *trials, size_t n)
+/* To the first trial from at_trial on that a case from at_case on serves; at_case N_CASES: there is none. */
+static void find_row(qn_self_test *t)
 {
-    fixture f = {.engine = e};
-    qn_status s = qn_ok();
-    for (size_t i = 0; s.code == QN_OK && i < n; i++) {
-        if (trials[i].wrong || !serves(c, trials[i].table)) continue;
-        if (!f.c) s = open_fixture(&f, e, c);
-        if (s.code == QN_OK) s = try_row(&f, &trials[i]);
+    for (; t->at_case < N_CASES; t->at_case++, t->at_trial = 0, close_case(t))
+        for (; t->at_trial < t->n_trials; t->at_trial++) {
+            const trial *next = this_trial(t);
+            if (next->wrong || !serves(&cases[t->at_case], next->table)) continue;
+            begin_row(t, next->row->inexact ? QN_PRECISION_AUTO : QN_PRECISION_EXACT);
+            return;
+        }
+}
+
+/* A kernel that does not compile, or whose companions are not there. */
+static bool is_about_row(qn_code code)
+{
+    return code == QN_ERR_GPU || code == QN_ERR_UNSUPPORTED;
+}
+
+/* The graph is over, with this status. */
+static qn_status end_graph(qn_self_test *t, qn_status s)
+{
+    trial *row = this_trial(t);
+    qn_graph_close(t->bench.g);
+    t->bench.g = NULL;
+    if (s.code != QN_OK && !is_about_row(s.code)) return s;
+    bool right = t->right && s.code == QN_OK;
+    if (s.code == QN_OK && !t->ran) { /* the row does not serve this case in this precision */
+        if (t->precision == QN_PRECISION_EXACT) {
+            begin_row(t, QN_PRECISION_AUTO);
+            return qn_ok();
+        }
+    } else {
+        t->ran = true;
+        if (!right && t->company + 1 < N_COMPANIES) {
+            t->company++;
+            return qn_ok();
+        }
+        row->ran = true;
+        row->wrong |= !right;
     }
-    close_fixture(&f);
+    t->at_trial++;
+    find_row(t);
+    return qn_ok();
+}
+
+static qn_status note(qn_engine *e, const trial *t)
+{
+    if (!t->ran) return qn_ok();
+    if (t->wrong)
+        qn_log_line(&e->log, QN_LOG_WARNING, "the kernel %s computes wrongly on this device: it is not used",
+                    t->row->name);
+    qn_lock_take(&e->lock);
+    qn_status s = qn_choices_set_test(&e->choices, t->row, t->wrong);
+    qn_lock_give(&e->lock);
     return s;
+}
+
+static qn_status note_all(const qn_self_test *t)
+{
+    for (size_t i = 0; i < t->n_trials; i++) QN_TRY(note(t->engine, &t->trials[i]));
+    return qn_ok();
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */
@@ -484,50 +557,78 @@ static bool wanted(const qn_engine *e, const qn_kernel_row *row, bool all)
     return (row->needs || row->inexact) && qn_row_preferred_on(row, d) && !qn_choices_test(&e->choices, row);
 }
 
-static qn_status list_trials(qn_engine *e, bool all, trial **trials, size_t *n)
+static qn_status list_trials(qn_self_test *t, bool all)
 {
+    qn_engine *e = t->engine;
     void *list = NULL;
     size_t capacity = 0;
     qn_status s = qn_ok();
-    pthread_mutex_lock(&e->lock);
-    for (const qn_kernel_table *const *t = qn_kernel_tables; *t && s.code == QN_OK; t++)
-        for (uint32_t i = 0; i < (*t)->n_rows && s.code == QN_OK; i++) {
-            if (!wanted(e, &(*t)->rows[i], all)) continue;
-            s = qn_grow(e->allocator, &list, &capacity, *n + 1, sizeof(trial), "self-test");
-            if (s.code == QN_OK) ((trial *)list)[(*n)++] = (trial){.table = *t, .row = &(*t)->rows[i]};
+    qn_lock_take(&e->lock);
+    for (const qn_kernel_table *const *table = qn_kernel_tables; *table && s.code == QN_OK; table++)
+        for (uint32_t i = 0; i < (*table)->n_rows && s.code == QN_OK; i++) {
+            const qn_kernel_row *row = &(*table)->rows[i];
+            if (!wanted(e, row, all)) continue;
+            s = qn_grow(e->allocator, &list, &capacity, t->n_trials + 1, sizeof(trial), "self-test");
+            if (s.code == QN_OK) ((trial *)list)[t->n_trials++] = (trial){.table = *table, .row = row};
         }
-    pthread_mutex_unlock(&e->lock);
-    *trials = list;
+    qn_lock_give(&e->lock);
+    t->trials = list;
     return s;
 }
 
-static qn_status note(qn_engine *e, const trial *t)
+qn_status qn_self_test_open(qn_engine *engine, bool all, qn_self_test **test)
 {
-    if (!t->ran) return qn_ok();
-    if (t->wrong)
-        qn_log_line(&e->log, QN_LOG_WARNING, "the kernel %s computes wrongly on this device: it is not used",
-                    t->row->name);
-    pthread_mutex_lock(&e->lock);
-    qn_status s = qn_choices_set_test(&e->choices, t->row, t->wrong);
-    pthread_mutex_unlock(&e->lock);
-    return s;
-}
-
-qn_status qn_self_test(qn_engine *engine, bool all, uint32_t *n_new)
-{
-    trial *trials = NULL;
-    size_t n = 0;
-    *n_new = 0;
-    qn_status s = list_trials(engine, all, &trials, &n);
-    for (size_t i = 0; s.code == QN_OK && i < N_CASES; i++) s = try_case(engine, &cases[i], trials, n);
-    for (size_t i = 0; s.code == QN_OK && i < n; i++) {
-        s = note(engine, &trials[i]);
-        *n_new += trials[i].ran;
+    void *p;
+    *test = NULL;
+    QN_TRY(qn_alloc(engine->allocator, 1, sizeof(qn_self_test), "self-test", &p));
+    qn_self_test *t = p;
+    t->engine = engine;
+    qn_status s = list_trials(t, all);
+    if (s.code != QN_OK) {
+        qn_self_test_close(t);
+        return s;
     }
-    qn_free(engine->allocator, trials);
-    return qn_in(s, s.code == QN_ERR_DEVICE_LOST ? "self-test (left out where an engine is opened with baseline, "
-                                                   "--baseline)"
-                                                 : "self-test");
+    find_row(t);
+    *test = t;
+    return s;
 }
 
-#endif
+static qn_status step(qn_self_test *t)
+{
+    bool waits = false;
+    while (!waits && t->at_case < N_CASES) {
+        bool over = false;
+        if (!t->in_case) {
+            t->in_case = true;
+            QN_TRY(open_fixture(&t->fixture, t->engine, &cases[t->at_case]));
+        }
+        qn_status s = t->bench.g ? run_graph(t, &waits, &over) : begin_graph(t);
+        if (s.code != QN_OK || over) QN_TRY(end_graph(t, s));
+    }
+    t->done = t->at_case == N_CASES;
+    return t->done ? note_all(t) : qn_ok();
+}
+
+qn_status qn_self_test_step(qn_self_test *test, bool *done)
+{
+    qn_status s = test->done ? qn_ok() : step(test);
+    *done = s.code == QN_OK && test->done;
+    bool lost = s.code == QN_ERR_DEVICE_LOST;
+    return qn_in(s, lost ? "self-test (left out where an engine is opened with baseline, --baseline)" : "self-test");
+}
+
+uint32_t qn_self_test_found(const qn_self_test *test)
+{
+    uint32_t n = 0;
+    for (size_t i = 0; i < test->n_trials; i++) n += test->trials[i].ran;
+    return n;
+}
+
+void qn_self_test_close(qn_self_test *test)
+{
+    if (!test) return;
+    qn_graph_close(test->bench.g);
+    close_case(test);
+    qn_free(test->engine->allocator, test->trials);
+    qn_free(test->engine->allocator, test);
+}

@@ -251,7 +251,11 @@ static qn_status load_chunk(qn_loader *l, bool *pending)
 static qn_status step(qn_loader *l, qn_model **model, bool *pending)
 {
     if (l->finished) return qn_fail(QN_ERR_STATE, "the model is loaded already");
-    if (!l->gguf) return qn_gguf_reader_step(l->reader, &l->gguf);
+    if (!l->gguf) {
+        QN_TRY(qn_gguf_reader_step(l->reader, &l->gguf));
+        *pending = !l->gguf;
+        return qn_ok();
+    }
     if (!l->model) return prepare(l);
     if (l->at < l->n_tensors) {
         if (l->at == 0 && l->row == 0) QN_TRY(read_freq_factors(l, pending));
@@ -267,21 +271,19 @@ static qn_status step(qn_loader *l, qn_model **model, bool *pending)
     return qn_ok();
 }
 
-static qn_status step_once(qn_loader *l, qn_model **model, bool *pending)
+qn_status qn_loader_step(qn_loader *loader, qn_model **model, bool *pending)
 {
+    qn_loader *l = loader;
+    bool waits = false;
     *model = NULL;
+    if (pending) *pending = false;
     QN_TRY(l->failed);
     l->source_failed = false;
-    qn_status s = step(l, model, pending);
+    qn_status s = step(l, model, &waits);
     /* While the header is read, the reader itself knows which failures are final. */
     if (s.code != QN_OK && !l->source_failed && l->gguf) l->failed = s;
+    if (pending) *pending = s.code == QN_OK && waits;
     return s;
-}
-
-qn_status qn_loader_step(qn_loader *loader, qn_model **model)
-{
-    bool pending = false;
-    return step_once(loader, model, &pending);
 }
 
 #ifndef QN_NO_BLOCKING
@@ -295,7 +297,7 @@ qn_status qn_model_open(qn_engine *engine, const char *path, const qn_model_opti
     qn_status s = qn_loader_open(engine, &source, options, &loader);
     while (s.code == QN_OK && !*model) {
         bool pending = false;
-        s = step_once(loader, model, &pending);
+        s = qn_loader_step(loader, model, &pending);
         if (s.code == QN_OK && pending) s = qn_gpu_poll(engine->gpu, true);
     }
     qn_loader_close(loader);

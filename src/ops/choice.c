@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -140,24 +141,37 @@ qn_status qn_choices_write(const qn_choices *c, const char *head, char **text)
     return s;
 }
 
-/* One line without its end. */
-static bool read_line(qn_choices *c, const char *line)
+/* Cuts the next word off a line; "" at its end. */
+static const char *next_word(char **line)
 {
-    char word[8], name[64], what[64] = "";
-    uint64_t key;
-    if (sscanf(line, "choose %16" SCNx64 " %63s %63[^\n]", &key, name, what) >= 2) {
-        const qn_kernel_row *row = qn_row_find(name);
-        return row && qn_choices_set(c, key, what, row).code == QN_OK;
-    }
-    if (sscanf(line, "%7s %63s", word, name) != 2) return false;
-    const qn_kernel_row *row = qn_row_find(name);
-    bool wrong = strcmp(word, test_words[1]) == 0;
-    return row && (wrong || strcmp(word, test_words[0]) == 0) && qn_choices_set_test(c, row, wrong).code == QN_OK;
+    char *word = *line, *end = word + strcspn(word, " ");
+    *line = *end ? end + 1 : end;
+    *end = '\0';
+    return word;
+}
+
+static bool read_number(const char *word, int base, uint64_t *number)
+{
+    char *end;
+    *number = strtoull(word, &end, base);
+    return end != word && *end == '\0';
+}
+
+/* One line without its end, after its first word. */
+static bool read_line(qn_choices *c, const char *word, char *rest)
+{
+    uint64_t key = 0;
+    bool chosen = strcmp(word, "choose") == 0, wrong = strcmp(word, test_words[1]) == 0;
+    if (!chosen && !wrong && strcmp(word, test_words[0]) != 0) return false;
+    if (chosen && !read_number(next_word(&rest), 16, &key)) return false;
+    const qn_kernel_row *row = qn_row_find(next_word(&rest));
+    if (!row) return false;
+    return (chosen ? qn_choices_set(c, key, rest, row) : qn_choices_set_test(c, row, wrong)).code == QN_OK;
 }
 
 static bool read_lines(qn_choices *c, const char *text, size_t size)
 {
-    size_t n = 0, count = 0;
+    uint64_t n = 0, count = 0;
     for (const char *end; (end = memchr(text, '\n', size)) != NULL; n++) {
         char line[MAX_LINE];
         size_t length = (size_t)(end - text);
@@ -166,8 +180,10 @@ static bool read_lines(qn_choices *c, const char *text, size_t size)
         line[length] = '\0';
         size -= length + 1;
         text = end + 1;
-        if (sscanf(line, "end %zu", &count) == 1) return count == n && size == 0;
-        if (!read_line(c, line)) return false;
+        char *rest = line;
+        const char *word = next_word(&rest);
+        if (strcmp(word, "end") == 0) return read_number(rest, 10, &count) && count == n && size == 0;
+        if (!read_line(c, word, rest)) return false;
     }
     return false;
 }

@@ -3,6 +3,8 @@
 #include "base/random.h"
 #include "base/sample_rule.h"
 
+#include <math.h>
+
 typedef struct candidate {
     uint32_t key, id;
 } candidate;
@@ -220,4 +222,14 @@ qn_status qn_sampler_pick(qn_sampler *sampler, const float *logits, const int32_
     candidate last = find_last(s, top);
     *token = (int32_t)draw(s, top, last, qn_random_word(seed, s->n_drawn++));
     return qn_ok();
+}
+
+double qn_surprise(const float *logits, size_t n_vocab, int32_t token)
+{
+    float top = logits[0];
+    for (size_t i = 1; i < n_vocab; i++)
+        if (logits[i] > top) top = logits[i];
+    double sum = 0;
+    for (size_t i = 0; i < n_vocab; i++) sum += (double)expf(logits[i] - top);
+    return log(sum) + (double)top - (double)logits[token];
 }

@@ -79,8 +79,8 @@ static qn_status run_step(const qn_normalize_step *step, writer *w, const char *
 qn_status qn_normalize(const qn_normalizer *normalizer, qn_normalize_scratch *scratch, const char *text, size_t n_bytes,
                        const char **out, size_t *n_out)
 {
-    writer w = {normalizer->a, scratch, 0, 0, 16 * (uint64_t)n_bytes + 256};
-    if (w.limit > INT32_MAX) w.limit = INT32_MAX; /* positions are 32 bits wide */
+    size_t most = INT32_MAX; /* positions are 32 bits wide */
+    writer w = {normalizer->a, scratch, 0, 0, n_bytes < (most - 256) / 16 ? 16 * n_bytes + 256 : most};
     for (size_t i = 0; i < normalizer->n && n_bytes > 0; i++) {
         const qn_normalize_step *step = &normalizer->steps[i];
         if (step->kind <= QN_NORMALIZE_NFKD && is_ascii(text, n_bytes)) continue; /* which is in every form */

@@ -1,5 +1,5 @@
 /* pretokenize.h - splitting text into the pieces that byte-pair merges stay within. The only file that knows
- * the regular-expression engine is pretokenize_pcre2.c; the browser build brings another. */
+ * the regular-expression engine is pretokenize_pcre2.c; pretokenize_ecma.c instead in the build for browsers. */
 #ifndef QN_TEXT_PRETOKENIZE_H
 #define QN_TEXT_PRETOKENIZE_H
 

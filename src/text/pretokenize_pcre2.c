@@ -1,6 +1,6 @@
 /* pretokenize_pcre2.c - the pre-tokenizer over PCRE2: UTF, UCP, compiled to machine code where PCRE2 can. */
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "text/pretokenize.h"
+#include "text/piece_walk.h"
 
 #include <pcre2.h>
 
@@ -15,13 +15,10 @@ struct qn_pretokenizer {
 };
 
 struct qn_piece_scan {
+    qn_piece_walk walk;
     const qn_pretokenizer *pretokenizer;
     pcre2_match_data *match;
     pcre2_match_context *context;
-    const char *text;
-    size_t n_bytes, at;
-    size_t match_start, match_end; /* a match found past `at`, returned after the uncovered text before it */
-    bool matched;                  /* the piece returned last is a match */
 };
 
 static void *pcre2_take(size_t size, void *user)
@@ -123,10 +120,7 @@ void qn_piece_scan_close(qn_piece_scan *scan)
 
 qn_status qn_piece_scan_start(qn_piece_scan *scan, const char *text, size_t n_bytes)
 {
-    scan->text = text;
-    scan->n_bytes = n_bytes;
-    scan->at = scan->match_start = scan->match_end = 0;
-    scan->matched = false;
+    qn_piece_walk_start(&scan->walk, text, n_bytes);
     if (scan->pretokenizer->limited) {
         uint64_t steps = LIMIT_STEPS + LIMIT_STEPS_PER_BYTE * (uint64_t)n_bytes;
         pcre2_set_match_limit(scan->context, steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX);
@@ -135,37 +129,22 @@ qn_status qn_piece_scan_start(qn_piece_scan *scan, const char *text, size_t n_by
     return qn_ok();
 }
 
-/* Sets match_start and match_end to the next match that is not empty, both to n_bytes when there is none. */
-static qn_status find(qn_piece_scan *s)
+qn_status qn_piece_scan_find(qn_piece_scan *scan)
 {
-    const pcre2_code *code = s->pretokenizer->code;
+    qn_piece_walk *w = &scan->walk;
+    const pcre2_code *code = scan->pretokenizer->code;
+    pcre2_match_data *match = scan->match;
     uint32_t options = PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY;
-    int n = pcre2_match(code, (PCRE2_SPTR)s->text, s->n_bytes, s->at, options, s->match, s->context);
+    int n = pcre2_match(code, (PCRE2_SPTR)w->text, w->n_bytes, w->at, options, match, scan->context);
     if (n < 0 && n != PCRE2_ERROR_NOMATCH) /* the machine code's small stack ran out: the interpreter has none */
-        n = pcre2_match(code, (PCRE2_SPTR)s->text, s->n_bytes, s->at, options | PCRE2_NO_JIT, s->match, s->context);
-    s->match_start = s->match_end = s->n_bytes;
+        n = pcre2_match(code, (PCRE2_SPTR)w->text, w->n_bytes, w->at, options | PCRE2_NO_JIT, match, scan->context);
+    w->match_start = w->match_end = w->n_bytes;
     if (n == PCRE2_ERROR_NOMATCH) return qn_ok();
     if (n == PCRE2_ERROR_NOMEMORY) return qn_fail(QN_ERR_MEMORY, "pre-tokenizer: no memory");
     if (n < 0)
-        return qn_fail(QN_ERR_LIMIT, "pre-tokenizer: PCRE2 gave up at byte %zu of the text (error %d)", s->at, n);
-    const PCRE2_SIZE *range = pcre2_get_ovector_pointer(s->match);
-    s->match_start = range[0];
-    s->match_end = range[1];
+        return qn_fail(QN_ERR_LIMIT, "pre-tokenizer: PCRE2 gave up at byte %zu of the text (error %d)", w->at, n);
+    const PCRE2_SIZE *range = pcre2_get_ovector_pointer(match);
+    w->match_start = range[0];
+    w->match_end = range[1];
     return qn_ok();
-}
-
-qn_status qn_piece_scan_next(qn_piece_scan *scan, size_t *start, size_t *end)
-{
-    *start = *end = scan->at;
-    if (scan->at == scan->n_bytes) return qn_ok();
-    if (scan->match_end <= scan->at) QN_TRY(find(scan));
-    scan->matched = scan->at == scan->match_start;
-    *end = scan->matched ? scan->match_end : scan->match_start;
-    scan->at = *end;
-    return qn_ok();
-}
-
-bool qn_piece_scan_matched(const qn_piece_scan *scan)
-{
-    return scan->matched;
 }

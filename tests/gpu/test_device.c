@@ -70,7 +70,7 @@ static void a_short_list_still_counts_all(void **state)
 static qn_engine *open_device(const char *device)
 {
     qn_engine *engine = NULL;
-    qn_assert_ok(qn_engine_open(&(qn_engine_options){.device = device}, &engine));
+    qn_assert_ok(qn_test_open_steps(&(qn_engine_options){.device = device}, &engine));
     return engine;
 }
 
@@ -105,7 +105,7 @@ static void a_part_of_the_name_picks_in_any_case(void **state)
 static void assert_refused(const char *device, const char *part)
 {
     qn_engine *engine = (qn_engine *)&engine;
-    qn_assert_fails(qn_engine_open(&(qn_engine_options){.device = device}, &engine), QN_ERR_ARGUMENT, part);
+    qn_assert_fails(qn_test_open_steps(&(qn_engine_options){.device = device}, &engine), QN_ERR_ARGUMENT, part);
     assert_null(engine);
 }
 
@@ -138,7 +138,7 @@ static void by_default_a_gpu_comes_first(void **state)
     const devices *d = *state;
     log_lines lines = {0};
     qn_engine *engine = NULL;
-    qn_assert_ok(qn_engine_open(&(qn_engine_options){.log = note_line, .log_user = &lines}, &engine));
+    qn_assert_ok(qn_test_open_steps(&(qn_engine_options){.log = note_line, .log_user = &lines}, &engine));
     bool gpu = false;
     for (size_t i = 0; i < d->n; i++) gpu |= d->infos[i].type != QN_ADAPTER_SOFTWARE;
     assert_int_equal(qn_engine_device(engine)->type != QN_ADAPTER_SOFTWARE, gpu);
@@ -152,7 +152,7 @@ static void an_unknown_route_is_refused(void **state)
 {
     (void)state;
     qn_engine *engine = NULL;
-    qn_assert_fails(qn_engine_open(&(qn_engine_options){.route = "linear.none"}, &engine), QN_ERR_ARGUMENT,
+    qn_assert_fails(qn_test_open_steps(&(qn_engine_options){.route = "linear.none"}, &engine), QN_ERR_ARGUMENT,
                     "linear.none");
     assert_null(engine);
 }

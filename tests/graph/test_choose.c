@@ -1,6 +1,6 @@
 /* Kernels that tuning chose and kernels that the self-test found wrong, from an engine to the dispatches of its graphs,
  * and what a cache folder keeps of both. */
-#include "support/op_harness.h"
+#include "support/gpu_harness.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -232,7 +232,6 @@ static void two_engines_save_alike(void **state)
 
 /* ---- self-test ------------------------------------------------------------------------------- */
 
-#ifndef QN_NO_BLOCKING
 static const qn_route_info *route(const qn_engine *engine, const char *name)
 {
     static qn_route_info routes[256];
@@ -244,12 +243,25 @@ static const qn_route_info *route(const qn_engine *engine, const char *name)
     return NULL;
 }
 
+/* As qn_engine_self_test does, in builds that have it not. */
+static void test_all(qn_engine *engine)
+{
+    qn_self_test *test;
+    bool done = false;
+    qn_assert_ok(qn_self_test_open(engine, true, &test));
+    while (!done) qn_assert_ok(qn_self_test_step(test, &done));
+    qn_assert_ok(qn_self_test_step(test, &done)); /* nothing more happens */
+    assert_true(done);
+    qn_self_test_close(test);
+    if (engine->cache_dir) qn_assert_ok(qn_engine_save_choices(engine));
+}
+
 /* Every row that runs here is right, and every one that is not of the baseline is tried. */
 static void every_row_passes(void **state)
 {
     fixture *f = *state;
     qn_engine *engine = open_engine(f, (qn_engine_options){.cache_dir = f->folder});
-    qn_assert_ok(qn_engine_self_test(engine));
+    test_all(engine);
     for (const qn_kernel_table *const *t = qn_kernel_tables; *t; t++)
         for (uint32_t i = 0; i < (*t)->n_rows; i++) {
             const qn_kernel_row *row = &(*t)->rows[i];
@@ -275,7 +287,7 @@ static void a_wrong_row_is_dropped(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         qn_engine *engine = open_engine(f, (qn_engine_options){.break_route = rows[i]});
         assert_false(route(engine, rows[i])->wrong);
-        qn_assert_ok(qn_engine_self_test(engine));
+        test_all(engine);
         assert_true(route(engine, rows[i])->wrong);
         assert_non_null(strstr(f->warning, rows[i]));
         assert_int_equal(f->n_warnings, (int)i + 1); /* and no other */
@@ -292,6 +304,42 @@ static void a_wrong_row_is_dropped(void **state)
         }
         qn_engine_close(engine);
     }
+}
+
+/* Given up at any step, nothing of it stays. */
+static void an_opening_is_given_up(void **state)
+{
+    (void)state;
+    qn_test_allocator a;
+    for (int steps = 0; steps < 5; steps++) {
+        qn_opening *opening;
+        qn_engine *engine = NULL, *second;
+        bool pending = true;
+        qn_test_allocator_init(&a);
+        const qn_engine_options options = {.self_test = true, .allocator = &a.allocator};
+        qn_assert_ok(qn_opening_open(&options, &opening));
+        for (int i = 0; i < steps && !engine; i++) qn_assert_ok(qn_opening_step(opening, &engine, &pending));
+        assert_false(engine && pending);
+        if (engine) qn_assert_fails(qn_opening_step(opening, &second, NULL), QN_ERR_STATE, "open already");
+        qn_opening_close(opening);
+        qn_engine_close(engine);
+        assert_int_equal(atomic_load(&a.blocks), 0);
+    }
+}
+
+static void a_self_test_is_given_up(void **state)
+{
+    qn_engine *engine = open_engine(*state, (qn_engine_options){0});
+    for (int steps = 0; steps < 5; steps++) {
+        qn_self_test *test;
+        bool done = false;
+        qn_assert_ok(qn_self_test_open(engine, true, &test));
+        for (int i = 0; i < steps; i++) qn_assert_ok(qn_self_test_step(test, &done));
+        assert_false(done);
+        qn_self_test_close(test);
+    }
+    assert_false(route(engine, "linear.gemm")->tested);
+    qn_engine_close(engine);
 }
 
 /* What an earlier run found wrong is not used in this one. */
@@ -326,7 +374,13 @@ static void a_device_lost_in_the_test_is_told(void **state)
     const qn_engine_options options = {.trace = true, .log = lose_once, .log_user = &to_lose};
     qn_assert_ok(qn_test_open_engine(options, &engine));
     to_lose = engine;
-    qn_assert_fails(qn_engine_self_test(engine), QN_ERR_DEVICE_LOST, "--baseline");
+    qn_self_test *test;
+    bool done = false;
+    qn_assert_ok(qn_self_test_open(engine, true, &test));
+    qn_status s = qn_ok();
+    while (s.code == QN_OK && !done) s = qn_self_test_step(test, &done);
+    qn_self_test_close(test);
+    qn_assert_fails(s, QN_ERR_DEVICE_LOST, "--baseline");
     assert_null(to_lose);
     qn_engine_close(engine);
     qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .self_test = true}, &engine));
@@ -334,7 +388,6 @@ static void a_device_lost_in_the_test_is_told(void **state)
         for (uint32_t i = 0; i < (*t)->n_rows; i++) assert_false(route(engine, (*t)->rows[i].name)->tested);
     qn_engine_close(engine);
 }
-#endif
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
@@ -346,12 +399,12 @@ int main(void)
         TEST(a_cache_folder_keeps_choices),
         TEST(a_damaged_file_is_left_alone),
         TEST(two_engines_save_alike),
-#ifndef QN_NO_BLOCKING
         TEST(every_row_passes),
         TEST(a_wrong_row_is_dropped),
         TEST(a_wrong_row_is_remembered),
+        TEST(an_opening_is_given_up),
+        TEST(a_self_test_is_given_up),
         TEST(a_device_lost_in_the_test_is_told),
-#endif
     };
     return cmocka_run_group_tests_name("choose", tests, NULL, NULL);
 }

@@ -90,7 +90,7 @@ static void a_failed_read_can_be_tried_again(void **state)
         size_t n_failed = 0;
         qn_assert_ok(qn_loader_open(f->engine, &s, NULL, &loader));
         while (!model) {
-            qn_status status = qn_loader_step(loader, &model);
+            qn_status status = qn_loader_step(loader, &model, NULL);
             if (status.code == QN_OK) continue;
             qn_assert_fails(status, QN_ERR_IO, "interrupted");
             n_failed++;
@@ -112,8 +112,8 @@ static void the_loader_says_when_it_is_done(void **state)
     qn_loader *loader;
     qn_model *model = NULL, *second = NULL;
     qn_assert_ok(qn_loader_open(f->engine, &s, NULL, &loader));
-    while (!model) qn_assert_ok(qn_loader_step(loader, &model));
-    qn_assert_fails(qn_loader_step(loader, &second), QN_ERR_STATE, "loaded already");
+    while (!model) qn_assert_ok(qn_loader_step(loader, &model, NULL));
+    qn_assert_fails(qn_loader_step(loader, &second, NULL), QN_ERR_STATE, "loaded already");
     assert_null(second);
     assert_runs(f, model); /* while the loader is open, and before it */
     qn_loader_close(loader);
@@ -130,7 +130,7 @@ static void a_loader_closes_at_any_step(void **state)
         qn_loader *loader;
         qn_model *model = NULL;
         qn_assert_ok(qn_loader_open(f->engine, &s, NULL, &loader));
-        for (size_t i = 0; i < n && !model; i++) qn_assert_ok(qn_loader_step(loader, &model));
+        for (size_t i = 0; i < n && !model; i++) qn_assert_ok(qn_loader_step(loader, &model, NULL));
         finished = model != NULL;
         qn_loader_close(loader);
         qn_model_close(model);
@@ -286,10 +286,10 @@ static void assert_refused(const fixture *f, qn_test_bytes b, qn_code code, cons
     qn_loader *loader;
     qn_status first = qn_loader_open(f->engine, &s, NULL, &loader);
     model = NULL;
-    while (first.code == QN_OK && !model) first = qn_loader_step(loader, &model);
+    while (first.code == QN_OK && !model) first = qn_loader_step(loader, &model, NULL);
     qn_assert_fails(first, code, part);
     if (loader) { /* a failure is final */
-        qn_status again = qn_loader_step(loader, &model);
+        qn_status again = qn_loader_step(loader, &model, NULL);
         assert_null(model);
         assert_int_equal(again.code, first.code);
     }
@@ -609,11 +609,11 @@ static void a_device_may_be_lost_while_loading(void **state)
         qn_model *model = NULL;
         qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true}, &engine));
         qn_assert_ok(qn_loader_open(engine, &s, NULL, &loader));
-        for (size_t i = 0; i < n && !model; i++) qn_assert_ok(qn_loader_step(loader, &model));
+        for (size_t i = 0; i < n && !model; i++) qn_assert_ok(qn_loader_step(loader, &model, NULL));
         finished = model != NULL;
         qn_engine_lose_device(engine);
         qn_status status = qn_ok();
-        for (size_t i = 0; i < 10 && status.code == QN_OK && !model; i++) status = qn_loader_step(loader, &model);
+        for (size_t i = 0; i < 10 && status.code == QN_OK && !model; i++) status = qn_loader_step(loader, &model, NULL);
         if (!finished) qn_assert_fails(status, QN_ERR_DEVICE_LOST, "open a new one");
         qn_loader_close(loader);
         qn_model_close(model);

@@ -56,7 +56,7 @@ static qn_status load(qn_engine *engine, qn_file *file, qn_model **model)
     qn_source source = qn_file_source(file);
     qn_loader *loader;
     qn_status s = qn_loader_open(engine, &source, &(qn_model_options){.no_tokenizer = true}, &loader);
-    while (s.code == QN_OK && !*model) s = qn_loader_step(loader, model);
+    while (s.code == QN_OK && !*model) s = qn_loader_step(loader, model, NULL);
     qn_loader_close(loader);
     return s;
 }

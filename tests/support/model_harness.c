@@ -127,7 +127,7 @@ qn_status qn_test_load_source(qn_engine *engine, qn_test_source *source, const q
     qn_status status = qn_loader_open(engine, &s, options, &loader);
     while (status.code == QN_OK && !*model) {
         uint64_t before = source->n_reads;
-        status = qn_loader_step(loader, model);
+        status = qn_loader_step(loader, model, NULL);
         if (source->n_reads == before) sched_yield();
     }
     qn_loader_close(loader);

@@ -30,13 +30,24 @@ void qn_test_assert_fails(qn_status status, qn_code code, const char *part, cons
 
 /* ---- device ---------------------------------------------------------------------------------- */
 
+qn_status qn_test_open_steps(const qn_engine_options *options, qn_engine **engine)
+{
+    qn_opening *opening;
+    *engine = NULL;
+    QN_TRY(qn_opening_open(options, &opening));
+    qn_status s = qn_ok();
+    while (s.code == QN_OK && !*engine) s = qn_opening_step(opening, engine, NULL);
+    qn_opening_close(opening);
+    return s;
+}
+
 qn_status qn_test_open_engine(qn_engine_options options, qn_engine **engine)
 {
     setenv("XDG_RUNTIME_DIR", QN_BUILD_DIR, 0); /* unset, software Vulkan complains about it in the test's output */
     const char *device = getenv("QN_TEST_DEVICE");
     if (device) {
         options.device = device;
-        return qn_engine_open(&options, engine);
+        return qn_test_open_steps(&options, engine);
     }
     qn_device_info infos[16];
     size_t n = 0, i = 0;
@@ -47,7 +58,7 @@ qn_status qn_test_open_engine(qn_engine_options options, qn_engine **engine)
     char position[16];
     snprintf(position, sizeof position, "%zu", i);
     options.device = position;
-    return qn_engine_open(&options, engine);
+    return qn_test_open_steps(&options, engine);
 }
 
 qn_engine *qn_test_engine(const char *route)

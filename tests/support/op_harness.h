@@ -29,6 +29,8 @@ void qn_test_assert_fails(qn_status status, qn_code code, const char *part, cons
 /* The software adapter, or the one that the environment variable QN_TEST_DEVICE names (as --device does), opened with
  * these options (device is filled in). */
 qn_status qn_test_open_engine(qn_engine_options options, qn_engine **engine);
+/* qn_engine_open for builds that have it not. */
+qn_status qn_test_open_steps(const qn_engine_options *options, qn_engine **engine);
 /* The software adapter with core limits and no optional feature; route: a kernel row to force, or NULL. */
 qn_engine *qn_test_engine(const char *route);
 /* The same with the row forced; with the device's features where the row needs one. */

@@ -1,0 +1,20 @@
+/* web.h - what the build for browsers asks of JavaScript (docs/web.md); WebGPU's own functions are in webgpu.h. */
+#ifndef QN_BASE_WEB_H
+#define QN_BASE_WEB_H
+
+#include <stdint.h>
+
+#define QN_IMPORT(name) __attribute__((import_module("quern"), import_name(#name)))
+
+/* Milliseconds of a clock that only goes forward. */
+QN_IMPORT(now) double qn_web_now(void);
+
+/* A regular expression of ECMAScript with the u flag: its number, or 0 where the engine refuses it. */
+QN_IMPORT(regex_open) uint32_t qn_web_regex_open(const char *pattern, uint32_t n_bytes);
+QN_IMPORT(regex_close) void qn_web_regex_close(uint32_t regex);
+/* All matches in a UTF-8 text: their number, and in *spans their starts and ends in bytes, memory of malloc that the
+ * caller frees. */
+QN_IMPORT(regex_scan)
+uint32_t qn_web_regex_scan(uint32_t regex, const char *text, uint32_t n_bytes, uint32_t **spans);
+
+#endif
