@@ -1,5 +1,6 @@
 #!/bin/sh
-# scripts/build_web.sh: compiles the core to web/dist/quern.wasm. Everything it prints goes to stderr; it prints nothing
+# scripts/build_web.sh: makes web/dist, the package for pages: the core compiled to quern.wasm, the layouts of its structs,
+# and the JavaScript as it is. Everything it prints goes to stderr; it prints nothing
 # when there is nothing to do.
 set -eu
 cd "$(dirname "$0")/.."
@@ -27,3 +28,5 @@ printf '%s\n' "$said" | sed -e '/^\[/d' -e '/^-- /d' -e '/^ninja: /d' -e '/^$/d'
 [ $status = 0 ] || exit $status
 mkdir -p web/dist
 cmp -s $dir/quern.wasm web/dist/quern.wasm || cp $dir/quern.wasm web/dist/quern.wasm
+python3 web/tools/layouts.py web/dist/layouts.js
+cp -R web/src/. web/package.json web/README.md LICENSE web/dist/

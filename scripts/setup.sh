@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Quern needs: `scripts/setup.sh` to build and run, `scripts/setup.sh test` also what only tests need
-# (Node.js and Dawn), `scripts/setup.sh ci` also what CI needs (clang with its fuzzer, clang-format); `scripts/setup.sh web`
-# what the build for browsers needs (clang 19 for wasm). Quick and silent when nothing is missing.
+# (Node.js and Dawn), `scripts/setup.sh ci` also what CI needs (clang with its fuzzer, clang-format),
+# `scripts/setup.sh web` what the build for browsers needs (clang 19 for wasm). Quick and silent when nothing is missing.
 #
 # System packages come from apt (Debian, Ubuntu); elsewhere this script lists what to install by hand.
 # wgpu-native is taken out of the PyPI wheel `wgpu`, pinned in wgpu-requirements.txt, into third_party/wgpu; Dawn out of
@@ -79,7 +79,7 @@ missing_packages() {
     wgpu_is_there || has_pip || echo python3-pip
     if [ "$mode" != build ]; then
         has node || echo nodejs
-        webgpu_is_there || has npm || echo npm
+        { webgpu_is_there && node_tools_are_there; } || has npm || echo npm
     fi
     if [ "$mode" = ci ]; then
         has gcc || echo gcc
@@ -215,6 +215,18 @@ END
     end_fetch webgpu
 }
 
+# ---- what the tests of web/ take from npm, pinned by its lock file ------------------------------------
+
+node_tools=web/test/node_modules/.package-lock.json
+
+node_tools_are_there() { [ -s $node_tools ] && [ ! web/test/package-lock.json -nt $node_tools ]; }
+
+fetch_node_tools() {
+    say "fetching the tools of web/test (npm ci)"
+    npm ci --prefix web/test --silent --ignore-scripts --no-audit --no-fund >&2
+    touch $node_tools
+}
+
 # ---- do it ------------------------------------------------------------------------------------------
 
 missing=$(missing_packages | sort -u)
@@ -239,7 +251,11 @@ if [ "$mode" = ci ] && ! has_fuzzer; then
     has_fuzzer || say "clang still has no libFuzzer: \`make fuzz\` will not link"
 fi
 wgpu_is_there || fetch_wgpu
-case $mode in test | ci) webgpu_is_there || fetch_webgpu ;; esac
+case $mode in test | ci)
+    webgpu_is_there || fetch_webgpu
+    node_tools_are_there || fetch_node_tools
+    ;;
+esac
 
 # What still fails now would fail later with a worse message.
 still=$(missing_packages | sort -u | grep -v clang-format-14 || true)

@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -175,6 +176,12 @@ static qn_status make_staging(qn_loader *l)
     return qn_upload_create(l->engine->gpu, slot > block ? slot : block, n_slots, &l->upload);
 }
 
+static int by_offset(const void *a, const void *b)
+{
+    const qn_model_tensor *x = a, *y = b;
+    return x->source->offset < y->source->offset ? -1 : x->source->offset > y->source->offset;
+}
+
 static qn_status prepare(qn_loader *l)
 {
     qn_gpu *gpu = l->engine->gpu;
@@ -188,6 +195,8 @@ static qn_status prepare(qn_loader *l)
         l->total += l->tensors[i].source->size;
         if (l->tensors[i].row0 == 0) QN_TRY(qn_weight_allocate(l->tensors[i].weight, gpu));
     }
+    /* In the file's order: disks and servers like it, and a download can be read while it comes. */
+    if (l->n_tensors) qsort(l->tensors, l->n_tensors, sizeof l->tensors[0], by_offset);
     return make_staging(l);
 }
 

@@ -1,0 +1,39 @@
+"""What the tests of web/ need, and how they are run: web/test/NAME.test.js in Node."""
+import os
+import shutil
+import subprocess
+import sys
+
+root = os.environ.get("QN_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DRIVERS = ["/usr/lib/chromium/vk_swiftshader_icd.json", "/opt/google/chrome/vk_swiftshader_icd.json"]
+
+
+def skip(why):
+    print(why)
+    sys.exit(77)
+
+
+def need_module():
+    """Builds web/dist."""
+    if not shutil.which("clang-19") or not os.path.exists("/usr/lib/wasm32-wasi/libc.a"):
+        skip("no clang for wasm here (scripts/setup.sh web)")
+    subprocess.run([os.path.join(root, "scripts", "build_web.sh")], check=True)
+
+
+def need_node():
+    if not shutil.which("node"):
+        skip("no Node.js here (scripts/setup.sh test)")
+
+
+def need_dawn():
+    if not os.path.exists(os.path.join(root, "third_party", "webgpu", "index.js")):
+        skip("no Dawn here (scripts/setup.sh test)")
+    if "VK_ICD_FILENAMES" not in os.environ and not any(map(os.path.exists, DRIVERS)):
+        skip("no SwiftShader here: install chromium, or name its vk_swiftshader_icd.json in VK_ICD_FILENAMES")
+
+
+def run(*names):
+    """One after the other: each has the GPU, which is the processor, for itself."""
+    plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # of the sanitizers
+    for name in names:
+        subprocess.run(["node", "--test", os.path.join(root, "web", "test", f"{name}.test.js")], env=plain, check=True)

@@ -1,0 +1,60 @@
+// server.js - a web server of one file, with the faults that web servers have.
+import { createServer } from "node:http";
+
+/**
+ * @typedef {object} Behaviour
+ * @property {Uint8Array} bytes
+ * @property {boolean} [ranges] answers ranges (true)
+ * @property {string} [etag]
+ * @property {boolean} [sized] tells the length (true)
+ * @property {(request: {n: number, start: number}) => number | undefined} [cut] after how many bytes of the body the
+ *     connection breaks
+ * @property {(n: number) => number} [status] of request n; 200 goes on
+ * @property {number} [size] a size that is claimed, with `at` in place of bytes
+ * @property {(offset: number, length: number) => Uint8Array} [at]
+ * @property {Record<string, string>} [headers] more of them
+ * @property {number} [delay] milliseconds between pieces of 64 KiB
+ */
+
+/** @param {Behaviour} behaviour may be changed while it runs */
+export async function serveFile(behaviour) {
+  const requests = [];
+  const server = createServer((request, response) => answer(behaviour, requests, request, response));
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const close = () => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  };
+  return { url: `http://127.0.0.1:${server.address().port}/model.gguf`, requests, close };
+}
+
+async function answer(b, requests, request, response) {
+  const { range } = request.headers;
+  const n = requests.push(range ?? "all");
+  const status = b.status?.(n) ?? 200;
+  if (status !== 200) return response.writeHead(status).end("no");
+  const size = b.size ?? b.bytes.length;
+  const at = b.at ?? ((offset, length) => b.bytes.subarray(offset, offset + length));
+  const asked = b.ranges !== false && /^bytes=(\d+)-(\d*)$/.exec(range ?? "");
+  const start = asked ? Number(asked[1]) : 0;
+  const end = asked && asked[2] ? Math.min(Number(asked[2]) + 1, size) : size;
+  if (start >= size) return response.writeHead(416, { "content-range": `bytes */${size}` }).end();
+  response.writeHead(asked ? 206 : 200, {
+    ...(b.sized !== false && { "content-length": end - start }),
+    ...(asked && { "content-range": `bytes ${start}-${end - 1}/${size}` }),
+    ...(b.etag && { etag: b.etag }),
+    ...b.headers,
+  });
+  await send(b, response, at, start, Math.min(end, start + (b.cut?.({ n, start }) ?? Infinity)), end);
+}
+
+async function send(b, response, at, start, stop, end) {
+  for (let offset = start; offset < stop && !response.destroyed; ) {
+    const length = Math.min(stop - offset, 1 << 16);
+    await new Promise((resolve) => response.write(at(offset, length), resolve)); // also called when it broke
+    if (b.delay) await new Promise((resolve) => setTimeout(resolve, b.delay));
+    offset += length;
+  }
+  if (stop < end) response.socket?.destroy();
+  else response.end();
+}
