@@ -111,6 +111,7 @@ typedef struct qn_range {
     uint64_t size;   /* bytes, multiple of 4          */
 } qn_range;
 
+/* A buffer may stand in several ranges only if the kernel reads it through all of them (QN_ERR_INTERNAL). */
 qn_status qn_bindings_create(qn_gpu *gpu, const qn_kernel *kernel, qn_buffer *params, const qn_range *ranges,
                              uint32_t n_ranges, qn_bindings **bindings);
 void qn_bindings_free(qn_bindings *bindings);

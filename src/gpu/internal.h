@@ -64,6 +64,7 @@ struct qn_kernel {
     WGPUBindGroupLayout layout;
     WGPUComputePipeline pipeline;
     uint32_t n_bindings;
+    uint32_t written; /* bit i: binding i + 1 is read_write */
     char label[64];
 };
 

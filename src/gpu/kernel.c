@@ -61,6 +61,7 @@ static qn_status new_kernel(qn_gpu *gpu, const qn_kernel_desc *desc, qn_kernel *
     qn_kernel *k = p;
     k->gpu = gpu;
     k->n_bindings = (uint32_t)n;
+    for (size_t i = 0; i < n; i++) k->written |= (uint32_t)(desc->access[i] == 'w') << i;
     snprintf(k->label, sizeof k->label, "%s", desc->label);
     *kernel = k;
     return qn_ok();
@@ -139,6 +140,18 @@ void qn_kernel_free(qn_kernel *kernel)
     qn_free(kernel->gpu->allocator, kernel);
 }
 
+/* WebGPU allows a buffer several bindings of a dispatch only if it is read through all of them; wgpu-native lets some
+ * others pass that browsers refuse. */
+static qn_status check_shared(const qn_kernel *kernel, const qn_range *ranges)
+{
+    for (uint32_t i = 0; i < kernel->n_bindings; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (ranges[i].buffer == ranges[j].buffer && (kernel->written >> i | kernel->written >> j) & 1)
+                return qn_fail(QN_ERR_INTERNAL, "kernel %s: bindings %u and %u are one buffer, and it is written",
+                               kernel->label, j + 1, i + 1);
+    return qn_ok();
+}
+
 qn_status qn_bindings_create(qn_gpu *gpu, const qn_kernel *kernel, qn_buffer *params, const qn_range *ranges,
                              uint32_t n_ranges, qn_bindings **bindings)
 {
@@ -146,6 +159,7 @@ qn_status qn_bindings_create(qn_gpu *gpu, const qn_kernel *kernel, qn_buffer *pa
     if (n_ranges != kernel->n_bindings)
         return qn_fail(QN_ERR_INTERNAL, "kernel %s takes %u buffers, the plan gave %u", kernel->label,
                        kernel->n_bindings, n_ranges);
+    QN_TRY(check_shared(kernel, ranges));
     QN_TRY(qn_gpu_check(gpu));
     WGPUBindGroupEntry entries[QN_MAX_BINDINGS + 1];
     memset(entries, 0, sizeof entries);

@@ -86,7 +86,7 @@ static const qn_kernel_row reduce_rows[] = {
 };
 
 const qn_kernel_table qn_attend_kernels = {attend_rows, sizeof attend_rows / sizeof attend_rows[0]};
-const qn_kernel_table qn_rope_attend_kernels = {rope_attend_rows, 1};
+const qn_kernel_table qn_rope_attend_kernels = {rope_attend_rows, 1, .joins = true};
 const qn_kernel_table qn_attend_reduce_kernels = {reduce_rows, sizeof reduce_rows / sizeof reduce_rows[0]};
 
 /* ---- splits ---------------------------------------------------------------------------------- */

@@ -74,6 +74,7 @@ uint32_t qn_row_const(const qn_kernel_row *row, const char *name);
 typedef struct qn_kernel_table {
     const qn_kernel_row *rows; /* in order of preference */
     uint32_t n_rows;
+    bool joins; /* what its rows do in one dispatch other tables do in steps: a device may have none of them */
 } qn_kernel_table;
 
 /* All tables, from ops.def; NULL ends. */

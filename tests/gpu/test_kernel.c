@@ -132,6 +132,10 @@ static void bad_bindings_are_refused(void **state)
     qn_bindings *bindings = NULL;
     qn_assert_fails(qn_bindings_create(f->gpu, a.kernel, a.params, &good, 1, &bindings), QN_ERR_INTERNAL, "takes 2");
     assert_null(bindings);
+    const qn_range shared[] = {{a.y, 0, 256}, {a.y, 256, 256}}; /* the second is written */
+    qn_assert_fails(qn_bindings_create(f->gpu, a.kernel, a.params, shared, 2, &bindings), QN_ERR_INTERNAL,
+                    "bindings 1 and 2 are one buffer");
+    assert_null(bindings);
     qn_bindings_free(NULL);
     qn_buffer_free(huge);
     qn_test_affine_close(&a);
