@@ -63,7 +63,8 @@ static const qn_kernel_row rope_attend_rows[] = {
      .workgroup = {128, 1, 1},
      .spec = {SPEC, "KV_TYPE", "INTERLEAVED"},
      WAVE,
-     .max_rows = 1},
+     .max_rows = 1,
+     .joins = true},
 };
 
 static const qn_kernel_row reduce_rows[] = {
@@ -86,7 +87,7 @@ static const qn_kernel_row reduce_rows[] = {
 };
 
 const qn_kernel_table qn_attend_kernels = {attend_rows, sizeof attend_rows / sizeof attend_rows[0]};
-const qn_kernel_table qn_rope_attend_kernels = {rope_attend_rows, 1, .joins = true};
+const qn_kernel_table qn_rope_attend_kernels = {rope_attend_rows, 1};
 const qn_kernel_table qn_attend_reduce_kernels = {reduce_rows, sizeof reduce_rows / sizeof reduce_rows[0]};
 
 /* ---- splits ---------------------------------------------------------------------------------- */

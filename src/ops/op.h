@@ -66,6 +66,7 @@ typedef struct qn_kernel_row {
     bool checked;                /* indexed by data: keep the implementation's bounds checks           */
     bool never_preferred;        /* only when forced (reference rows for comparison)                   */
     bool inexact;                /* rounds activations to fewer bits: QN_PRECISION_AUTO only            */
+    bool joins;                  /* does in one dispatch what rows of other tables do in steps, where it can    */
 } qn_kernel_row;
 
 /* Value of a row's constant (0 if it has none of that name). */
@@ -74,7 +75,6 @@ uint32_t qn_row_const(const qn_kernel_row *row, const char *name);
 typedef struct qn_kernel_table {
     const qn_kernel_row *rows; /* in order of preference */
     uint32_t n_rows;
-    bool joins; /* what its rows do in one dispatch other tables do in steps: a device may have none of them */
 } qn_kernel_table;
 
 /* All tables, from ops.def; NULL ends. */

@@ -185,7 +185,7 @@ static void every_device_has_a_route(void **state)
         qn_device_info device = qn_core_device();
         device.type = types[k];
         for (const qn_kernel_table *const *t = qn_kernel_tables; *t; t++) {
-            bool any = (*t)->joins;
+            bool any = (*t)->rows[0].joins; /* without it: the steps */
             for (uint32_t i = 0; i < (*t)->n_rows; i++) any |= qn_row_preferred_on(&(*t)->rows[i], &device);
             if (!any) fail_msg("the table of %s has no row for adapter type %d", (*t)->rows[0].name, (int)types[k]);
         }
