@@ -5,6 +5,7 @@ MAKEFLAGS += --no-print-directory
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
+PORT ?= 8000
 PROMPT ?= Once upon a time
 ARGS ?=
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
@@ -21,7 +22,7 @@ setup = scripts/setup.sh
 endif
 ctest = ctest --output-on-failure -j $(JOBS)
 
-.PHONY: all help setup run test debug asan noblocking web fuzz format format-check install clean
+.PHONY: all help setup run test debug asan noblocking web web-demo fuzz format format-check install clean
 
 all: ## build build/quern (the default)
 	@$(setup) >&2
@@ -59,9 +60,12 @@ noblocking: ## every test with the blocking helpers compiled out, as in a browse
 	@scripts/build.sh noblocking
 	@$(ctest) --test-dir build-noblocking
 
-web: ## build the core for browsers, web/dist/quern.wasm
+web: ## build the package for browsers, web/dist, with the demo
 	@$(if $(filter no,$(SETUP)),:,scripts/setup.sh web) >&2
 	@scripts/build_web.sh
+
+web-demo: web ## serve the demo page at http://127.0.0.1:PORT/demo/ (8000)
+	@scripts/serve_web.py $(PORT)
 
 fuzz: ## run each fuzz target for FUZZ_SECONDS (60)
 	@$(setup) ci >&2

@@ -54,6 +54,10 @@ foreach(source IN LISTS tools)
 endforeach()
 
 file(GLOB tests CONFIGURE_DEPENDS tests/*/test_*.c tests/*/test_*.sh tests/*/test_*.py)
+# The build for browsers is one and the same, whatever this one's flags are: only the plain release build tests it.
+if(NOT QN_TEST_WEB)
+  list(FILTER tests EXCLUDE REGEX "/tests/web/")
+endif()
 foreach(source IN LISTS tests)
   get_filename_component(folder ${source} DIRECTORY)
   get_filename_component(folder ${folder} NAME)
@@ -80,4 +84,7 @@ foreach(source IN LISTS tests)
     TIMEOUT ${timeout}
     SKIP_RETURN_CODE 77
     ENVIRONMENT "${environment}")
+  if(folder STREQUAL "web")
+    set_tests_properties(${test} PROPERTIES RESOURCE_LOCK web) # each builds web/dist
+  endif()
 endforeach()

@@ -1,7 +1,7 @@
 #!/bin/sh
 # scripts/build_web.sh: makes web/dist, the package for pages: the core compiled to quern.wasm, the layouts of its structs,
-# and the JavaScript as it is. Everything it prints goes to stderr; it prints nothing
-# when there is nothing to do.
+# and the JavaScript as it is; beside them, for a server, the demo and the built-in model, which are not of the package.
+# Everything it prints goes to stderr; it prints nothing when there is nothing to do.
 set -eu
 cd "$(dirname "$0")/.."
 unset MAKEFLAGS MAKELEVEL MFLAGS 2>/dev/null || true # a make above us has its own jobs
@@ -26,7 +26,10 @@ status=0
 said=$(cmake --build $dir --parallel "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)" 2>&1) || status=$?
 printf '%s\n' "$said" | sed -e '/^\[/d' -e '/^-- /d' -e '/^ninja: /d' -e '/^$/d'
 [ $status = 0 ] || exit $status
-mkdir -p web/dist
+mkdir -p web/dist/models
 cmp -s $dir/quern.wasm web/dist/quern.wasm || cp $dir/quern.wasm web/dist/quern.wasm
 python3 web/tools/layouts.py web/dist/layouts.js
 cp -R web/src/. web/package.json web/README.md LICENSE web/dist/
+cp -R web/demo web/dist/
+model=quern-tales-q4_0.gguf
+cmp -s models/quern-tales/$model web/dist/models/$model || cp models/quern-tales/$model web/dist/models/

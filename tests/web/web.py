@@ -5,12 +5,15 @@ import subprocess
 import sys
 
 root = os.environ.get("QN_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+NODE = os.path.join(root, "scripts", "with_node.sh")
 DRIVERS = ["/usr/lib/chromium/vk_swiftshader_icd.json", "/opt/google/chrome/vk_swiftshader_icd.json"]
 
 
 def skip(why):
+    """In CI, where everything has been set up, what is missing is a failure."""
     print(why)
-    sys.exit(77)
+    sys.exit(1 if os.environ.get("QN_CI") else 77)
 
 
 def need_module():
@@ -21,8 +24,8 @@ def need_module():
 
 
 def need_node():
-    if not shutil.which("node"):
-        skip("no Node.js here (scripts/setup.sh test)")
+    if subprocess.run([NODE, "node", "--version"], stdout=subprocess.DEVNULL, check=False).returncode:
+        skip("no Node.js 20 here (scripts/setup.sh test)")
 
 
 def need_dawn():
@@ -32,8 +35,15 @@ def need_dawn():
         skip("no SwiftShader here: install chromium, or name its vk_swiftshader_icd.json in VK_ICD_FILENAMES")
 
 
+def need_chromium():
+    if "QN_CHROMIUM" not in os.environ and not any(map(os.path.exists, CHROMIUM)):
+        skip("no Chromium here (scripts/setup.sh test), or name it in QN_CHROMIUM")
+    if not os.path.exists(os.path.join(root, "web", "test", "node_modules", "playwright-core")):
+        skip("no playwright-core here (scripts/setup.sh test)")
+
+
 def run(*names):
     """One after the other: each has the GPU, which is the processor, for itself."""
     plain = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}  # of the sanitizers
     for name in names:
-        subprocess.run(["node", "--test", os.path.join(root, "web", "test", f"{name}.test.js")], env=plain, check=True)
+        subprocess.run([NODE, "node", "--test", os.path.join(root, "web", "test", f"{name}.test.js")], env=plain, check=True)

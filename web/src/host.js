@@ -201,8 +201,8 @@ export class Host {
     return this.#numbered(() => this.#session(id).generate(prompt, options, context));
   }
 
-  resume(id, context) {
-    return this.#numbered(() => this.#session(id).resume(context));
+  resume(id, shown, context) {
+    return this.#numbered(() => this.#session(id).resume(shown, context));
   }
 
   logits(id, tokens, all, context) {

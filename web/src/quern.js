@@ -58,10 +58,16 @@ export class Generation {
   #result;
   #abort = new AbortController();
   #onToken;
+  #shown;
 
-  /** @param {(options: {signal: AbortSignal, onEvents: Function}) => Promise<any>} start */
-  constructor(start, { signal, onToken } = {}) {
+  /**
+   * @param {(options: {signal: AbortSignal, onEvents: Function}) => Promise<any>} start
+   * @param {{signal?: AbortSignal, onToken?: Function, shown?: {length: number}}} options shown: counts the text that the
+   *   caller was given
+   */
+  constructor(start, { signal, onToken, shown = { length: 0 } } = {}) {
     this.#onToken = onToken;
+    this.#shown = shown;
     this.#read = Boolean(onToken);
     const whole = signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal;
     this.#result = start({ signal: whole, onEvents: (events, taken) => this.#arrive(events, taken) });
@@ -71,7 +77,10 @@ export class Generation {
   #arrive(events, taken) {
     this.#taken = taken;
     for (const event of events) this.#onToken?.(event);
-    if (this.#read) taken(events.length);
+    if (this.#read) {
+      for (const { text } of events) this.#shown.length += text.length;
+      taken(events.length);
+    }
     else this.#queue.push(...events);
     this.#wake();
   }
@@ -107,6 +116,7 @@ export class Generation {
         if (this.#queue.length) {
           const event = this.#queue.shift();
           this.#taken(1);
+          this.#shown.length += event.text.length;
           yield event;
         } else if (this.#ended) {
           if (this.#error) throw this.#error;
@@ -126,6 +136,7 @@ export class Session {
   #client;
   #id;
   #messages = [];
+  #shown; // of the last answer's text, so that resume begins where its reader is
 
   constructor(client, { id, ctx, chunk }) {
     this.#client = client;
@@ -144,12 +155,15 @@ export class Session {
    * the session holds.
    */
   generate(prompt, { signal, onToken, ...options } = {}) {
-    return new Generation((call) => this.#client.call("generate", [this.#id, prompt, options], call), { signal, onToken });
+    const call = (how) => this.#client.call("generate", [this.#id, prompt, options], how);
+    return new Generation(call, { signal, onToken, shown: (this.#shown = { length: 0 }) });
   }
 
   /** Goes on with an answer that was aborted, or cut by a lost device after `recover`. */
   resume({ signal, onToken } = {}) {
-    return new Generation((call) => this.#client.call("resume", [this.#id], call), { signal, onToken });
+    const shown = (this.#shown ??= { length: 0 });
+    const call = (how) => this.#client.call("resume", [this.#id, shown.length], how);
+    return new Generation(call, { signal, onToken, shown });
   }
 
   /** Says something in the session's conversation, and gives the model's answer. */
@@ -161,7 +175,7 @@ export class Session {
       this.#messages = [...messages, { role: "assistant", content: result.text }];
       return result;
     };
-    return new Generation(call, { signal, onToken });
+    return new Generation(call, { signal, onToken, shown: (this.#shown = { length: 0 }) });
   }
 
   /** Forgets the conversation; its keys stay until other tokens come. */

@@ -166,12 +166,19 @@ export class HostSession {
     });
   }
 
-  /** Goes on with an answer that was aborted, or lost with its device. */
-  resume(context) {
+  /**
+   * Goes on with an answer that was aborted, or lost with its device. What its reader had not been given yet, since an
+   * abort ends the call there at once, comes first.
+   * @param {number} shown the length of the text that the reader has
+   */
+  resume(shown, context) {
     return this.#inTurn(context.signal, (signal) => {
       const answer = this.#answer;
       if (!answer || answer.reason) throw new QuernError("state", "no answer was interrupted");
-      return this.#run(answer, { ...context, signal }, this.#content.length, answer.messages);
+      const missed = answer.text.all.slice(shown);
+      if (missed) context.emit({ text: missed, token: -1 });
+      const reused = Math.min(this.#content.length, answer.prompt.length);
+      return this.#run(answer, { ...context, signal }, reused, answer.messages);
     });
   }
 

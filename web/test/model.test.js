@@ -106,10 +106,17 @@ onModel("an abort in the middle, and on from there", async () => {
   const abort = new AbortController();
   const tokens = [];
   const generation = quern.generate(PROMPT, { sampling: seven, maxTokens: 24, signal: abort.signal });
+  let shown = "";
   await assert.rejects(async () => {
-    for await (const { token } of generation) if (tokens.push(token) === 6) abort.abort();
+    for await (const piece of generation) {
+      shown += piece.text;
+      if (tokens.push(piece.token) === 6) abort.abort();
+    }
   }, { name: "AbortError" });
-  const { text } = await quern.resume().result;
+  const rest = quern.resume({ onToken: (piece) => (shown += piece.text) });
+  const { text, promptTokens, reusedTokens } = await rest.result;
+  assert.equal(shown, text, "what was shown, before and after, is all of it");
+  assert.deepEqual([promptTokens, reusedTokens], [5, 5]);
   assert.equal(text, await quern.detokenize((await quern.session.tokens()).slice(5)));
   assert.equal(text, SAMPLED.slice(0, text.length));
   assert.equal((await quern.session.tokens()).length, 5 + 24);

@@ -86,7 +86,7 @@ test("what is left of an answer goes on with the same draws", async () => {
   let n = 0;
   const cut = { signal: abort.signal, emit() {}, room: () => void (++n > 3 && abort.abort()) };
   await assert.rejects(session.generate("x", { maxTokens: 9, firstDraw: 5, sampling: { seed: 3, temperature: 1 } }, cut));
-  const { text, tokens } = await session.resume(context());
+  const { text, tokens } = await session.resume(0, context());
   assert.deepEqual([text, tokens], ["hello", 5]);
   const [first, second] = core.generations;
   assert.deepEqual([first.first_draw, first.max_tokens, second.first_draw, second.max_tokens], [5, 9, 8, 6]);

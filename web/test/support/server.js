@@ -1,5 +1,7 @@
-// server.js - a web server of one file, with the faults that web servers have.
+// server.js - web servers: of one file, with the faults that web servers have, and of a folder, as plain as they come.
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { extname, join } from "node:path";
 
 /**
  * @typedef {object} Behaviour
@@ -19,13 +21,47 @@ import { createServer } from "node:http";
 /** @param {Behaviour} behaviour may be changed while it runs */
 export async function serveFile(behaviour) {
   const requests = [];
-  const server = createServer((request, response) => answer(behaviour, requests, request, response));
+  const { url, close } = await listen((request, response) => answer(behaviour, requests, request, response));
+  return { url: `${url}model.gguf`, requests, close };
+}
+
+/** A server on a free port: its address ends in a slash. */
+async function listen(handler) {
+  const server = createServer(handler);
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const close = () => {
     server.closeAllConnections();
     return new Promise((resolve) => server.close(resolve));
   };
-  return { url: `http://127.0.0.1:${server.address().port}/model.gguf`, requests, close };
+  return { url: `http://127.0.0.1:${server.address().port}/`, close };
+}
+
+const TYPES = { ".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html", ".css": "text/css" };
+
+/**
+ * Serves a folder: type and length, no ranges, no other headers.
+ * @param {string} folder
+ * @param {Record<string, Behaviour>} [files] paths that are served by serveFile's rules
+ * @returns the address; the paths that were asked for; the ranges of those in `files`
+ */
+export async function serveFolder(folder, files = {}) {
+  const requests = [];
+  const ranges = Object.fromEntries(Object.keys(files).map((path) => [path, []]));
+  const { url, close } = await listen((request, response) => {
+    const { pathname } = new URL(request.url, "http://host");
+    requests.push(pathname);
+    if (files[pathname]) return answer(files[pathname], ranges[pathname], request, response);
+    const path = join(folder, pathname.endsWith("/") ? `${pathname}index.html` : pathname);
+    let body;
+    try {
+      body = readFileSync(path);
+    } catch {
+      return response.writeHead(404).end();
+    }
+    response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "content-length": body.length });
+    response.end(body);
+  });
+  return { url, requests, ranges, close };
 }
 
 async function answer(b, requests, request, response) {
