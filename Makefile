@@ -22,7 +22,7 @@ setup = scripts/setup.sh
 endif
 ctest = ctest --output-on-failure -j $(JOBS)
 
-.PHONY: all help setup run test debug asan noblocking web web-demo fuzz format format-check install clean
+.PHONY: all help setup run test test-web debug asan noblocking web web-demo fuzz format format-check install clean
 
 all: ## build build/quern (the default)
 	@$(setup) >&2
@@ -45,6 +45,11 @@ test: ## build everything and run every test
 	@$(setup) test >&2
 	@scripts/build.sh release
 	@$(ctest) --test-dir build
+
+test-web: ## the tests of the build for browsers alone: Node.js and Chromium
+	@$(setup) test >&2
+	@scripts/build.sh release
+	@$(ctest) --test-dir build -L web
 
 debug: ## build without optimization into build-debug
 	@$(setup) >&2

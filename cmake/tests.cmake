@@ -6,7 +6,7 @@ pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 
-set(timeout 300)
+set(timeout 600)
 if(QN_SANITIZE)
   set(timeout 1200)
 endif()
@@ -86,5 +86,8 @@ foreach(source IN LISTS tests)
     ENVIRONMENT "${environment}")
   if(folder STREQUAL "web")
     set_tests_properties(${test} PROPERTIES RESOURCE_LOCK web) # each builds web/dist
+    if(name STREQUAL "test_browser")
+      set_tests_properties(${test} PROPERTIES PROCESSORS 2) # it watches how long the page is held up
+    endif()
   endif()
 endforeach()
