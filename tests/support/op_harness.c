@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "format/pack.h"
 
@@ -222,11 +223,16 @@ qn_graph *qn_test_graph(qn_engine *engine)
     return g;
 }
 
+/* Asks now and then: the software device computes, and compiles, on the same processors. */
 qn_status qn_test_execute(qn_graph *g)
 {
+    static const struct timespec pause = {.tv_nsec = 20000};
     QN_TRY(qn_graph_submit(g));
-    for (bool done = false; !done;) QN_TRY(qn_graph_poll(g, &done));
-    return qn_ok();
+    for (bool done = false;;) {
+        QN_TRY(qn_graph_poll(g, &done));
+        if (done) return qn_ok();
+        nanosleep(&pause, NULL);
+    }
 }
 
 qn_status qn_test_read_state(qn_graph *g, qn_value state, void *data)
