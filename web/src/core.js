@@ -15,6 +15,7 @@ const CODES = Object.fromEntries(
   Object.entries(enums.qn_code).map(([name, code]) => [code, name.replace("QN_ERR_", "").toLowerCase().replaceAll("_", " ")]),
 );
 const STATES = enums.qn_step_state;
+const MATH = Object.fromEntries(["sin", "cos", "exp", "log", "pow"].map((name) => [`math_${name}`, Math[name]]));
 const ROUTES = 512; // kernel rows asked for at once; more than there are
 
 /** The module, compiled once for all instances: from a Module, its bytes, a Response or an address. */
@@ -75,6 +76,7 @@ export class Core {
       log: (level, line) => this.#onLog(level, this.memory.text(line)),
       progress: (done, total) => (this.#onProgress?.(done, total) === false ? 0 : 1),
       now: () => performance.now(),
+      ...MATH,
       ...new Regexes(this.memory).imports(),
     };
     return { env: this.webgpu.imports, quern };
