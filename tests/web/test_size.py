@@ -34,7 +34,7 @@ for (let i = 0; i < n; i++) {
     x.free(word(source));
 }
 """
-QUERN = "log math_cos math_exp math_log math_pow math_sin now progress read regex_close regex_open regex_scan"
+QUERN = "kept_read kept_replace log math_cos math_exp math_log math_pow math_sin now progress read regex_close regex_open regex_scan"
 
 web.need_module()
 size = os.path.getsize(wasm)

@@ -227,6 +227,48 @@ test("a download that broke goes on where it broke", async () => {
   assert.deepEqual(server.ranges["/models/cut.gguf"], ["all", "bytes=3000000-", "bytes=3000000-"]);
 });
 
+test("kernels are tried at the first visit only", async () => {
+  const visit = () => page.evaluate(async () => {
+    const { Quern } = await import("/quern.js");
+    // An adapter that says it is a GPU, as software has no kernels to try; with core WebGPU, so that there are few.
+    const getters = { info: () => ({ vendor: "pretended", architecture: "none" }), features: () => new Set() };
+    for (const [name, get] of Object.entries(getters)) Object.defineProperty(GPUAdapter.prototype, name, { get, configurable: true });
+    const { createComputePipeline } = GPUDevice.prototype;
+    let pipelines = 0;
+    GPUDevice.prototype.createComputePipeline = function (descriptor) {
+      pipelines++;
+      return createComputePipeline.call(this, descriptor);
+    };
+    const { code } = await Quern.load(new Uint8Array(64), { worker: false }).catch((error) => error);
+    return { code, pipelines };
+  });
+  const known = () => page.evaluate(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("quern");
+    return JSON.parse(await (await (await folder.getFileHandle("kernels")).getFile()).text());
+  });
+  const first = await visit();
+  assert.equal(first.code, "format");
+  assert.ok(first.pipelines > 4, `${first.pipelines} pipelines`);
+  await page.reload();
+  assert.deepEqual(await visit(), { code: "format", pipelines: 0 });
+  const { by, texts } = await known();
+  assert.equal(by, await page.evaluate(() => navigator.userAgent));
+  assert.match(Object.values(texts).join(), /^quern kernels\nversion .*\nright linear\..*\nend \d+\n$/s);
+  await page.reload(); // with the adapter as it is
+  await page.evaluate(() => {
+    const code = `import { Kept } from "${location.origin}/kept.js";
+      (await Kept.open({}, () => {})).set("of a worker", "text");
+      postMessage(null);`;
+    const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
+    return new Promise((resolve) => (worker.onmessage = resolve));
+  });
+  await page.waitForFunction(async () => {
+    const { Kept } = await import("/kept.js");
+    return (await Kept.open({}, () => {})).get("of a worker") === "text";
+  });
+  assert.deepEqual((await known()).texts, { ...texts, "of a worker": "text" });
+});
+
 test("logits and greedy tokens are the reference's", async () => {
   const models = join(ROOT, "models/quern-tales");
   const golden = JSON.parse(readFileSync(join(models, "logits.json"))).prompts;
