@@ -23,7 +23,7 @@ enum { N_SPEC = 3 };
 #define WAVE                                                                                                           \
     .consts = {{"TILE_T", 4},         {"MAX_D", 64},      {"EACH_D", 64}, {"NO_CODES", 1},                             \
                {"LEAST_SUBGROUP", 8}, {"MIN_SPLIT", 128}, {"WHOLE", 512}, {"GROUPS", 264}},                            \
-    .needs = QN_NEEDS_SUBGROUPS, .workgroup_bytes = 16896, .preferred = QN_ROW_GPU
+    .needs = QN_NEEDS_SUBGROUPS, .workgroup_bytes = 16896, .preferred = QN_ROW_GPU, .unroll = 16
 #define SUBGROUPS .needs = QN_NEEDS_SUBGROUPS
 
 static const qn_kernel_row attend_rows[] = {
