@@ -26,6 +26,35 @@ void qn_test_allocator_init(qn_test_allocator *a)
     a->allocator = (qn_allocator){counted, a};
 }
 
+/* ---- mishaps --------------------------------------------------------------------------------- */
+
+/* Half a word is not mapped. */
+void qn_test_cause_error(qn_engine *engine)
+{
+    qn_readback *readback = NULL;
+    qn_assert_ok(qn_readback_create(engine->gpu, 16, "half a word", &readback));
+    qn_assert_ok(qn_readback_start(readback, 2));
+    qn_readback_free(readback);
+}
+
+/* Every dispatch is traced. */
+static void on_trace(void *user, qn_log_level level, const char *line)
+{
+    qn_test_mishap *m = user;
+    if (level != QN_LOG_DEBUG || !m->engine) return;
+    size_t n = m->kernel ? strlen(m->kernel) : 0;
+    if (n && (strncmp(line, m->kernel, n) != 0 || line[n] != ' ')) return;
+    if (m->n-- > 0) return;
+    qn_engine *engine = m->engine;
+    m->engine = NULL;
+    m->happen(engine);
+}
+
+qn_engine_options qn_test_mishap_options(qn_test_mishap *mishap)
+{
+    return (qn_engine_options){.trace = true, .log = on_trace, .log_user = mishap};
+}
+
 /* ---- buffers --------------------------------------------------------------------------------- */
 
 static qn_status read_through(qn_encoder *encoder, qn_readback *readback, qn_buffer *buffer, uint64_t offset,

@@ -22,6 +22,22 @@ typedef struct qn_test_allocator {
 
 void qn_test_allocator_init(qn_test_allocator *a);
 
+/* ---- mishaps --------------------------------------------------------------------------------- */
+
+/* WebGPU refuses something outside of any error scope: the next check of the device tells, as QN_ERR_GPU. */
+void qn_test_cause_error(qn_engine *engine);
+
+/* What happens to an engine, once, while its n-th dispatch from now on (the first is 0) is recorded. */
+typedef struct qn_test_mishap {
+    qn_engine *engine;  /* NULL: nothing                           */
+    const char *kernel; /* only dispatches of this row; NULL: any  */
+    uint32_t n;
+    void (*happen)(qn_engine *engine); /* qn_test_cause_error, qn_engine_lose_device, ... */
+} qn_test_mishap;
+
+/* Options of an engine that lets it happen; *mishap may be set anew at any time. */
+qn_engine_options qn_test_mishap_options(qn_test_mishap *mishap);
+
 /* ---- buffers --------------------------------------------------------------------------------- */
 
 /* As qn_buffer_read, but also in builds without the blocking calls. */
