@@ -37,11 +37,11 @@ void qn_test_cause_error(qn_engine *engine)
     qn_readback_free(readback);
 }
 
-/* Every dispatch is traced. */
+/* Every dispatch is traced, by a line that begins with its row. */
 static void on_trace(void *user, qn_log_level level, const char *line)
 {
     qn_test_mishap *m = user;
-    if (level != QN_LOG_DEBUG || !m->engine) return;
+    if (level != QN_LOG_DEBUG || !m->engine || !strstr(line, " grid ")) return;
     size_t n = m->kernel ? strlen(m->kernel) : 0;
     if (n && (strncmp(line, m->kernel, n) != 0 || line[n] != ' ')) return;
     if (m->n-- > 0) return;
