@@ -1,5 +1,6 @@
 /* Loading: in steps from any source, progress and cancelling, failures that can be tried again, every kind of damage
  * with a message that names the tensor or key, and files without a tokenizer. */
+#include "support/host_memory.h"
 #include "support/model_harness.h"
 
 #include <math.h>
@@ -546,39 +547,21 @@ static void info_says_what_the_file_says(void **state)
 
 /* ---- running out, losing the device ---------------------------------------------------------- */
 
-typedef struct limited {
-    uint64_t n, fail_at; /* allocations; 0: never */
-    uint64_t live;
-} limited;
-
-static void *resize(void *user, void *ptr, size_t size)
-{
-    limited *l = user;
-    if (size == 0) {
-        if (ptr) l->live--;
-        free(ptr);
-        return NULL;
-    }
-    if (l->fail_at && ++l->n >= l->fail_at) return NULL;
-    void *p = realloc(ptr, size);
-    if (p && !ptr) l->live++;
-    return p;
-}
-
 static void host_memory_may_run_out_anywhere(void **state)
 {
     fixture *f = *state;
-    limited l = {0};
-    qn_allocator allocator = {resize, &l};
+    qn_test_allocator a;
+    qn_test_allocator_init(&a);
+    a.for_good = true;
     qn_engine *engine;
-    qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .allocator = &allocator}, &engine));
+    qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .allocator = &a.allocator}, &engine));
     qn_model *model;
     qn_session *session = NULL;
     bool done = false;
     size_t n_failed = 0;
     for (uint64_t at = 1; !done; at += 1 + at / 12) {
-        uint64_t live = l.live;
-        l = (limited){.fail_at = at, .live = live};
+        a.calls = 0;
+        a.fail_at = at;
         qn_status s = qn_test_load_bytes(engine, f->bytes, NULL, &model);
         if (s.code == QN_OK) s = qn_session_open(model, NULL, &session);
         done = s.code == QN_OK;
@@ -587,14 +570,14 @@ static void host_memory_may_run_out_anywhere(void **state)
             assert_null(session);
             n_failed++;
         }
-        l.fail_at = 0;
+        a.fail_at = 0;
         qn_session_close(session);
         qn_model_close(model);
         assert_int_equal(qn_engine_gpu_bytes(engine, NULL), ENGINE_BYTES);
     }
     assert_true(n_failed > 20);
     qn_engine_close(engine);
-    assert_int_equal(l.live, 0);
+    assert_int_equal(a.blocks, 0);
 }
 
 static void a_device_may_be_lost_while_loading(void **state)

@@ -1,26 +1,12 @@
-/* gpu_harness.h - what the tests of src/gpu and src/graph share: an allocator that counts and fails on demand, and a
- * small kernel. Every function fails the running cmocka test with a message. */
+/* gpu_harness.h - what the tests of src/gpu and src/graph share: things that go wrong in the middle, and a small
+ * kernel. Every function fails the running cmocka test with a message. */
 #ifndef QN_TESTS_GPU_HARNESS_H
 #define QN_TESTS_GPU_HARNESS_H
 
+#include "support/host_memory.h"
 #include "support/op_harness.h"
 
-#include <stdatomic.h>
-
 #include "graph/engine.h"
-
-/* ---- host memory ----------------------------------------------------------------------------- */
-
-/* Counts calls that take memory and blocks not given back; the call numbered fail_at (the first is 1) fails, and with
- * `for_good` every later one. */
-typedef struct qn_test_allocator {
-    qn_allocator allocator;
-    _Atomic uint64_t calls, blocks;
-    uint64_t fail_at; /* 0: never */
-    bool for_good;
-} qn_test_allocator;
-
-void qn_test_allocator_init(qn_test_allocator *a);
 
 /* ---- mishaps --------------------------------------------------------------------------------- */
 
