@@ -3,7 +3,6 @@
 #ifndef QN_TESTS_GPU_HARNESS_H
 #define QN_TESTS_GPU_HARNESS_H
 
-#include "support/host_memory.h"
 #include "support/op_harness.h"
 
 #include "graph/engine.h"

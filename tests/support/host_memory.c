@@ -1,7 +1,11 @@
 #include "support/host_memory.h"
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static void *counted(void *user, void *ptr, size_t size)
 {
@@ -26,4 +30,11 @@ void qn_test_allocator_init(qn_test_allocator *a)
 {
     memset(a, 0, sizeof *a);
     a->allocator = (qn_allocator){counted, a};
+}
+
+void *qn_test_allocate(size_t bytes)
+{
+    void *p = calloc(1, bytes ? bytes : 1);
+    if (!p) fail_msg("no memory for %zu bytes", bytes);
+    return p;
 }

@@ -17,4 +17,7 @@ typedef struct qn_test_allocator {
 
 void qn_test_allocator_init(qn_test_allocator *a);
 
+/* Zeros (free with free()); without memory the running cmocka test fails. */
+void *qn_test_allocate(size_t bytes);
+
 #endif
