@@ -88,7 +88,7 @@ export class RemotePage {
 }
 
 /** Mesa's software driver for the Vulkan loader, whatever else the machine has. */
-function softwareDriver() {
+export function softwareDriver() {
   const files = DRIVERS.filter(existsSync).flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)));
   const file = files.find((name) => /lvp.*\.json$/.test(name));
   return file && { VK_DRIVER_FILES: file, VK_ICD_FILENAMES: file };

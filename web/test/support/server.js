@@ -44,7 +44,7 @@ async function listen(handler) {
   return { url: `http://127.0.0.1:${server.address().port}/`, close };
 }
 
-const TYPES = { ".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html", ".css": "text/css" };
+const TYPES = { ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".html": "text/html", ".css": "text/css" };
 
 /**
  * Serves a folder: type and length, no ranges, no other headers.
