@@ -1,7 +1,7 @@
 /* Loops of WGSL whose ends are constants are written out where indices are checked. */
 #include "ops/op.h"
 #include "ops/unroll.h"
-#include "support/gpu_harness.h"
+#include "support/host_memory.h"
 #include "support/op_harness.h"
 
 #include <string.h>
