@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { openDawn } from "./support/dawn.js";
 import { hasCore, load } from "./support/dist.js";
-import { SYSTEM, TALK, chatModel, hasNative, quern as native } from "./support/native.js";
+import { EXACT, MOST, SYSTEM, TALK, answersOf, chatModel, hasNative, quern as native } from "./support/native.js";
 
 const { Quern } = await load("quern.js");
 const { openai } = await load("openai.js");
@@ -12,8 +12,6 @@ const skip = hasCore && hasNative ? false : "no quern.wasm, or no native build: 
 const onModel = (name, body) => test(name, { skip }, body);
 
 const [FIRST, SECOND] = TALK;
-const MOST = 24; // tokens of an answer
-const EXACT = ["--precision", "exact", "--temp", 0, "-n", MOST];
 const greedy = { sampling: { temperature: 0 }, maxTokens: MOST };
 const system = { role: "system", content: SYSTEM };
 const user = (content) => ({ role: "user", content });
@@ -36,10 +34,7 @@ const open = (options) => Quern.load(model, { gpu, device: { selfTest: false }, 
 before(async () => {
   if (skip) return;
   model = chatModel();
-  // Each line alone and after the first, so that the answers, which may have line breaks, can be told apart.
-  const talk = (lines) => native(["chat", "-m", model, ...EXACT, "--system", SYSTEM], lines);
-  const first = talk([FIRST]);
-  answers = [first, talk(TALK).slice(first.length)].map((text) => text.replace(/\n$/, ""));
+  answers = answersOf(model);
   gpu = await openDawn();
   quern = await open();
 });

@@ -23,9 +23,18 @@ export function quern(args, lines = []) {
  */
 export function chatModel() {
   const path = join(temporaryFolder(), "random-llama.gguf");
-  execFileSync(GENERATOR, ["--vocab", "1024", "--seed", "4", "-o", path]);
+  execFileSync(GENERATOR, ["--seed", "11", "-o", path]);
   return path;
 }
 
 export const TALK = ["Tell me a story.", "And then?"];
 export const SYSTEM = "Be brief.";
+export const MOST = 24; // tokens of an answer
+export const EXACT = ["--precision", "exact", "--temp", 0, "-n", MOST];
+
+/** What `quern chat` answers to TALK: the first line alone tells where its answer, which may have line breaks, ends. */
+export function answersOf(model) {
+  const talk = (lines) => quern(["chat", "-m", model, ...EXACT, "--system", SYSTEM], lines);
+  const first = talk(TALK.slice(0, 1));
+  return [first, talk(TALK).slice(first.length)].map((text) => text.replace(/\n$/, ""));
+}
