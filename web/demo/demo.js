@@ -130,7 +130,11 @@ function look(source) {
   const abort = new AbortController();
   const asked = { session, device: bounds, signal: abort.signal, ...(device && { deviceInfo: device }) };
   const mine = { source, wish, abort, found: Quern.inspect(source, asked) };
-  mine.found.then(showLook, () => (seen = seen === mine ? null : seen));
+  mine.found.then(showLook, () => {
+    if (seen !== mine) return;
+    seen = null; // asking again tries again
+    $("look").ariaBusy = "false";
+  });
   return (seen = mine).found;
 }
 
@@ -138,6 +142,7 @@ function showLook({ model, types, memory, storage, problem }) {
   const kinds = Object.entries(types).sort(([, a], [, b]) => b - a).map(([type]) => type).slice(0, 2).join(", ");
   const chats = model.chatTemplate && !model.chatTemplate.startsWith("unsupported");
   $("look").hidden = false;
+  $("look").ariaBusy = "false";
   $("look-name").textContent = model.name || "A model without a name";
   fill($("look-facts"), [
     ["File", `${size(model.fileBytes)}, ${kinds}`],
@@ -153,13 +158,16 @@ function showLook({ model, types, memory, storage, problem }) {
     : `It cannot be loaded: ${problem.message}`;
 }
 
-/** When a file was picked, or an address was given. */
+/** When a file was picked, an address given, or the settings changed. What is shown stays until there is something new:
+ * the change may come with a press on Load, which must not move away. */
 async function lookAhead() {
-  $("look").hidden = true;
   const source = $("source").value === "builtin" ? null : wantedSource();
   if (!source) return;
+  $("look").ariaBusy = "true";
   await look(source).catch((error) => {
-    if (error.name !== "AbortError") showProblem(error);
+    if (error.name === "AbortError") return;
+    $("look").hidden = true;
+    showProblem(error);
   });
 }
 
@@ -414,6 +422,7 @@ function asTable({ bench, perplexity }) {
 $("source").onchange = () => {
   $("by-url").hidden = $("source").value !== "url";
   $("by-file").hidden = $("source").value !== "file";
+  $("look").hidden = true;
   lookAhead();
 };
 $("url").onchange = $("file").onchange = lookAhead;
