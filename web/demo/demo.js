@@ -129,6 +129,7 @@ function look(source) {
   seen?.abort.abort();
   const abort = new AbortController();
   const asked = { session, device: bounds, signal: abort.signal, ...(device && { deviceInfo: device }) };
+  $("look").ariaBusy = "true";
   const mine = { source, wish, abort, found: Quern.inspect(source, asked) };
   mine.found.then(showLook, () => {
     if (seen !== mine) return;
@@ -163,7 +164,6 @@ function showLook({ model, types, memory, storage, problem }) {
 async function lookAhead() {
   const source = $("source").value === "builtin" ? null : wantedSource();
   if (!source) return;
-  $("look").ariaBusy = "true";
   await look(source).catch((error) => {
     if (error.name === "AbortError") return;
     $("look").hidden = true;

@@ -249,6 +249,7 @@ test("a chat: two turns as quern chat has them", withChat, async () => {
   assert.deepEqual(bubbles, [
     ["user", "You", TALK[0]], ["model", "random llama", first], ["user", "You", TALK[1]], ["model", "random llama", second],
   ]);
+  assert.equal(await page.getAttribute("#look", "aria-busy"), "false");
   await pictures("chat");
 });
 
@@ -275,10 +276,11 @@ test("a download that broke goes on where it broke", async () => {
     return { error, part, fileBytes, objects, whole, phases: [...phases], deleted: await deleteModel(whole.url) };
   });
   assert.deepEqual([found.error.name, found.error.code, found.error.status], ["QuernError", "network", 404]);
-  assert.deepEqual([found.part.complete, found.part.stored], [false, 3_000_000]);
+  const { complete, stored } = found.part; // of what was sent before the cut, as much as the page was given
+  assert.ok(!complete && stored > 0 && stored <= 3_000_000, `${stored} bytes`);
   assert.deepEqual([found.fileBytes, found.objects, found.whole.complete], [6345184, 0, true]);
   assert.deepEqual([found.phases, found.deleted], [["download", "load"], true]);
-  assert.deepEqual(server.ranges["/models/cut.gguf"], ["all", "bytes=3000000-", "bytes=3000000-"]);
+  assert.deepEqual(server.ranges["/models/cut.gguf"], ["all", `bytes=${stored}-`, `bytes=${stored}-`]);
 });
 
 test("logits and greedy tokens are the reference's", async () => {
