@@ -19,16 +19,6 @@ static qn_status inspect(qn_test_bytes b, qn_inspection **inspection)
     return s;
 }
 
-/* Behind a name, which its length of 8 bytes precedes. */
-static uint8_t *behind(qn_test_bytes b, const char *text)
-{
-    size_t n = strlen(text);
-    for (size_t i = 1; i + n <= b.size; i++)
-        if (b.data[i - 1] == 0 && memcmp(b.data + i, text, n) == 0) return b.data + i + n;
-    fail_msg("the file has no %s", text);
-    return NULL;
-}
-
 static qn_test_bytes model_bytes(qn_random_tokenizer tokenizer)
 {
     qn_random_model m = qn_random_model_tiny();
@@ -93,7 +83,7 @@ static void unknown_types_are_listed_and_refused(void **state)
                  {3, "Q4_1", "tensor blk.1.ffn_up.weight: type Q4_1 is not supported"}};
     for (size_t i = 0; i < 2; i++) {
         qn_test_bytes b = model_bytes(QN_RANDOM_TOKENIZER_NONE);
-        memcpy(behind(b, "blk.1.ffn_up.weight") + 4 + 16, &cases[i].type, 4);
+        memcpy(qn_test_behind(b, "blk.1.ffn_up.weight") + 4 + 16, &cases[i].type, 4);
         qn_inspection *in;
         qn_memory_plan plan;
         size_t n_unsupported = 0;
@@ -119,7 +109,7 @@ static void other_architectures_are_described(void **state)
 {
     (void)state;
     qn_test_bytes b = model_bytes(QN_RANDOM_TOKENIZER_LLAMA3);
-    memcpy(behind(b, "general.architecture") + 12, "gemma", 5);
+    memcpy(qn_test_behind(b, "general.architecture") + 12, "gemma", 5);
     qn_inspection *in;
     qn_memory_plan plan;
     qn_assert_ok(inspect(b, &in));

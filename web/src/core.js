@@ -15,6 +15,7 @@ const CODES = Object.fromEntries(
   Object.entries(enums.qn_code).map(([name, code]) => [code, name.replace("QN_ERR_", "").toLowerCase().replaceAll("_", " ")]),
 );
 const STATES = enums.qn_step_state;
+const MATH = Object.fromEntries(["sin", "cos", "exp", "log", "pow"].map((name) => [`math_${name}`, Math[name]]));
 const ROUTES = 512; // kernel rows asked for at once; more than there are
 
 /** The module, compiled once for all instances: from a Module, its bytes, a Response or an address. */
@@ -47,10 +48,11 @@ export async function findGpu() {
 
 export class Core {
   /**
-   * @param {{module: WebAssembly.Module, gpu: GPU, onLog?: (level: number, line: string) => void}} options
+   * @param {{module: WebAssembly.Module, gpu: GPU, onLog?: (level: number, line: string) => void,
+   *   kept?: {get(name: string): string | undefined, set(name: string, text: string): void}}} options
    */
-  static async create({ module, gpu, onLog = () => {} }) {
-    const core = new Core(gpu, onLog);
+  static async create({ module, gpu, onLog = () => {}, kept = new Map() }) {
+    const core = new Core(gpu, onLog, kept);
     const instance = await WebAssembly.instantiate(module, core.#imports());
     core.#attach(instance.exports);
     return core;
@@ -58,14 +60,16 @@ export class Core {
 
   #exports;
   #status = 0;
+  #kept;
   #onLog;
   #onProgress = null;
 
-  constructor(gpu, onLog) {
+  constructor(gpu, onLog, kept) {
     this.loop = new Loop();
     this.memory = new Memory();
     this.readers = new Readers(this.memory, () => this.loop.wake());
     this.webgpu = createWebGPU({ gpu, memory: this.memory, onEvent: (error) => this.#event(error) });
+    this.#kept = kept;
     this.#onLog = onLog;
   }
 
@@ -75,9 +79,20 @@ export class Core {
       log: (level, line) => this.#onLog(level, this.memory.text(line)),
       progress: (done, total) => (this.#onProgress?.(done, total) === false ? 0 : 1),
       now: () => performance.now(),
+      kept_read: (name, size) => this.#keptText(this.#kept.get(this.memory.text(name)), size),
+      kept_replace: (name, text, size) => void this.#kept.set(this.memory.text(name), this.memory.text(text, size)),
+      ...MATH,
       ...new Regexes(this.memory).imports(),
     };
     return { env: this.webgpu.imports, quern };
+  }
+
+  /** In memory that the core frees. */
+  #keptText(text, size) {
+    if (text === undefined) return 0;
+    const made = this.memory.allocateText(text);
+    this.memory.setWord(size, made.size);
+    return made.address;
   }
 
   #attach(exports) {

@@ -5,6 +5,7 @@ import { Bench } from "./bench.js";
 import { Core, compileModule, findGpu } from "./core.js";
 import { QuernError } from "./errors.js";
 import { inspectModel } from "./inspect.js";
+import { Kept } from "./kept.js";
 import { perplexityOf } from "./perplexity.js";
 import { HostSession } from "./session.js";
 import { openSource } from "./source.js";
@@ -19,6 +20,7 @@ function engineOptions({ adapter, gpuMemory, baseline, checked, route, selfTest 
     baseline,
     checked,
     route,
+    cache_dir: "storage", // names in #kept begin with it
     self_test: selfTest,
     fail_allocation_after: testing.failAllocationAfter,
     max_binding_bytes: testing.maxBindingBytes,
@@ -42,6 +44,7 @@ function sometimes(emit) {
 export class Host {
   #module;
   #gpu;
+  #kept; // stays for recover
   #core = null;
   #engine = 0;
   #model = 0;
@@ -92,7 +95,8 @@ export class Host {
     this.#module ??= await compileModule(options.wasm);
     this.#gpu ??= options.gpu ?? (await findGpu());
     const onLog = (level, line) => emit({ log: { level, line } });
-    this.#core = await Core.create({ module: this.#module, gpu: this.#gpu, onLog });
+    this.#kept ??= await Kept.open(options, onLog);
+    this.#core = await Core.create({ module: this.#module, gpu: this.#gpu, onLog, kept: this.#kept });
     const source = await openSource(value, { ...options, signal, onProgress });
     try {
       this.#engine = await this.#core.openEngine(engineOptions(options.device), signal);

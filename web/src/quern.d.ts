@@ -57,7 +57,8 @@ export interface DeviceOptions {
   checked?: boolean;
   /** Force this kernel row wherever it is usable. */
   route?: string;
-  /** Try each kernel row once at load, and leave out those that compute wrongly (true). */
+  /** Try each kernel row once, and leave out those that compute wrongly (true). What was found is kept for later visits
+   * with this browser's version, where models are kept: see `cache`. */
   selfTest?: boolean;
 }
 
@@ -73,9 +74,9 @@ export interface SessionOptions {
 }
 
 export interface StoreOptions {
-  /** false: addresses are not kept; "reload": downloaded again (true). */
+  /** false: models of addresses are not kept, nor what the self-test found; "reload": downloaded and tried again (true). */
   cache?: boolean | "reload";
-  /** Node: the folder to keep models in; without it nothing is kept there. */
+  /** Node: the folder to keep models and the self-test's results in; without it nothing is kept there. */
   cacheDir?: string;
 }
 

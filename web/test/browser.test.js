@@ -6,15 +6,14 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ROOT } from "./support/build.js";
 import { openChromium } from "./support/chromium.js";
+import { PROMPT, SAMPLED, short, worstOf } from "./support/golden.js";
 import { MOST, SYSTEM, TALK, answersOf, chatModel, hasNative } from "./support/native.js";
-import { serveFolder } from "./support/server.js";
+import { bytesOf } from "./support/process.js";
+import { broken, serveFolder } from "./support/server.js";
 
 const MODEL = join(ROOT, "web/dist/models/quern-tales-q4_0.gguf");
 const BUILT_IN = "/models/quern-tales-q4_0.gguf";
 const PICTURES = join(ROOT, "build-web/screenshots");
-const PROMPT = "Once upon a time";
-/** `quern run -p "Once upon a time" --precision exact --temp 0.8 --top-p 0.9 --seed 7 -n 32` */
-const SAMPLED = " there was a mother and a daughter, a girl who had a mattress. The girl was so beautiful that she could neither eat nor drink. All";
 const ROUNDS = Number(process.env.QN_ROUNDS ?? 6); // of loading and closing
 const LOAD = { timeout: 120_000 }; // kernels are compiled one after another, on the processor
 
@@ -23,12 +22,6 @@ const chat = hasNative ? { model: chatModel(), answers: null } : null;
 const withChat = { skip: chat ? false : "no native build: scripts/build.sh" };
 let whole; // the seeded answer of 160 tokens, undisturbed
 const faults = []; // what the pages said of errors
-const cutFile = {
-  bytes: readFileSync(MODEL),
-  etag: '"one"',
-  cut: ({ n }) => (n === 1 ? 3_000_000 : undefined),
-  status: (n) => (n === 2 ? 404 : 200), // and then the server forgets it for a while
-};
 
 async function openPage(path) {
   const opened = await context.newPage();
@@ -77,7 +70,7 @@ const asked = (path) => server.requests.filter((request) => request === path).le
 before(async () => {
   mkdirSync(PICTURES, { recursive: true });
   const blank = { bytes: Buffer.from("<!doctype html><title>blank</title>"), headers: { "content-type": "text/html" } };
-  server = await serveFolder(join(ROOT, "web/dist"), { "/blank.html": blank, "/models/cut.gguf": cutFile });
+  server = await serveFolder(join(ROOT, "web/dist"), { "/blank.html": blank, "/models/cut.gguf": broken(readFileSync(MODEL), 3_000_000) });
   context = await openChromium({ viewport: { width: 1280, height: 800 } });
 });
 after(async () => {
@@ -283,12 +276,49 @@ test("a download that broke goes on where it broke", async () => {
   assert.deepEqual(server.ranges["/models/cut.gguf"], ["all", `bytes=${stored}-`, `bytes=${stored}-`]);
 });
 
+test("kernels are tried at the first visit only", async () => {
+  const visit = () => page.evaluate(async () => {
+    const { Quern } = await import("/quern.js");
+    // An adapter that says it is a GPU, as software has no kernels to try; with core WebGPU, so that there are few.
+    const getters = { info: () => ({ vendor: "pretended", architecture: "none" }), features: () => new Set() };
+    for (const [name, get] of Object.entries(getters)) Object.defineProperty(GPUAdapter.prototype, name, { get, configurable: true });
+    const { createComputePipeline } = GPUDevice.prototype;
+    let pipelines = 0;
+    GPUDevice.prototype.createComputePipeline = function (descriptor) {
+      pipelines++;
+      return createComputePipeline.call(this, descriptor);
+    };
+    const { code } = await Quern.load(new Uint8Array(64), { worker: false }).catch((error) => error);
+    return { code, pipelines };
+  });
+  const known = () => page.evaluate(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("quern");
+    return JSON.parse(await (await (await folder.getFileHandle("kernels")).getFile()).text());
+  });
+  const first = await visit();
+  assert.equal(first.code, "format");
+  assert.ok(first.pipelines > 4, `${first.pipelines} pipelines`);
+  await page.reload();
+  assert.deepEqual(await visit(), { code: "format", pipelines: 0 });
+  const { by, texts } = await known();
+  assert.equal(by, await page.evaluate(() => navigator.userAgent));
+  assert.match(Object.values(texts).join(), /^quern kernels\nversion .*\nright linear\..*\nend \d+\n$/s);
+  await page.reload(); // with the adapter as it is
+  await page.evaluate(() => {
+    const code = `import { Kept } from "${location.origin}/kept.js";
+      (await Kept.open({}, () => {})).set("of a worker", "text");
+      postMessage(null);`;
+    const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
+    return new Promise((resolve) => (worker.onmessage = resolve));
+  });
+  await page.waitForFunction(async () => {
+    const { Kept } = await import("/kept.js");
+    return (await Kept.open({}, () => {})).get("of a worker") === "text";
+  });
+  assert.deepEqual((await known()).texts, { ...texts, "of a worker": "text" });
+});
+
 test("logits and greedy tokens are the reference's", async () => {
-  const models = join(ROOT, "models/quern-tales");
-  const golden = JSON.parse(readFileSync(join(models, "logits.json"))).prompts;
-  const { ids, last, greedy_ids: greedy, margin } = golden.find(({ name }) => name === "short");
-  const tie = margin.findIndex((m) => m < 0.01);
-  const n = tie < 0 ? 24 : Math.min(tie, 24);
   const { logits, tokens } = await page.evaluate(async ([model, ids, n]) => {
     const { Quern } = await import("/quern.js");
     const quern = await Quern.load(model, { session: { ctx: 256, precision: "exact" }, device: { selfTest: false } });
@@ -297,12 +327,10 @@ test("logits and greedy tokens are the reference's", async () => {
     for await (const { token } of quern.generate(ids, { sampling: { temperature: 0 }, maxTokens: n })) if (token >= 0) tokens.push(token);
     await quern.close();
     return { logits: Array.from(data), tokens };
-  }, [BUILT_IN, ids, n]);
-  const bytes = readFileSync(join(models, last));
-  const worst = Math.max(...logits.map((logit, i) => Math.abs(logit - bytes.readFloatLE(4 * i))));
+  }, [BUILT_IN, short.ids, short.greedy.length]);
   assert.equal(logits.length, 4096);
-  assert.ok(worst < 2e-3, `off by ${worst}`);
-  assert.deepEqual(tokens, greedy.slice(0, n));
+  assert.ok(worstOf(logits) < 2e-3, `off by ${worstOf(logits)}`);
+  assert.deepEqual(tokens, short.greedy);
 });
 
 test("memory that runs out is told with the numbers, and something smaller loads afterwards", async () => {
@@ -338,8 +366,7 @@ async function held(cdp, browser) {
   const { usedSize, backingStorageSize } = await cdp.send("Runtime.getHeapUsage");
   const { processInfo } = await browser.send("SystemInfo.getProcessInfo");
   const { id } = processInfo.find(({ type }) => type === "GPU");
-  const [, resident] = /RssAnon:\s+(\d+) kB/.exec(readFileSync(`/proc/${id}/status`, "utf8"));
-  return { heap: usedSize + backingStorageSize, gpu: 1024 * Number(resident) };
+  return { heap: usedSize + backingStorageSize, gpu: bytesOf(id) };
 }
 
 test("loading and closing, again and again, leaves nothing behind", async () => {

@@ -7,17 +7,12 @@ import { after, before, test } from "node:test";
 import { ROOT } from "./support/build.js";
 import { openDawn } from "./support/dawn.js";
 import { MODEL, hasCore, load } from "./support/dist.js";
+import { PROMPT, SAMPLED, SAMPLING as seven, short, worstOf } from "./support/golden.js";
 import { serveFile } from "./support/server.js";
 
 const { Quern } = await load("quern.js");
 const { openai } = await load("openai.js");
 const models = join(ROOT, "models/quern-tales");
-const golden = JSON.parse(readFileSync(join(models, "logits.json")));
-const short = golden.prompts.find(({ name }) => name === "short");
-const PROMPT = "Once upon a time";
-/** `quern run -p "Once upon a time" --precision exact --temp 0.8 --top-p 0.9 --seed 7 -n 32` */
-const SAMPLED = " there was a mother and a daughter, a girl who had a mattress. The girl was so beautiful that she could neither eat nor drink. All";
-const seven = { temperature: 0.8, topP: 0.9, seed: 7 };
 const greedy = { temperature: 0 };
 
 let gpu;
@@ -75,17 +70,14 @@ onModel("tokens and texts", async () => {
 onModel("logits are the reference's", async () => {
   const { rows, firstRow, data } = await quern.session.logits(short.ids);
   assert.deepEqual([rows, firstRow, data.length], [1, short.ids.length - 1, 4096]);
-  const expected = new Float32Array(readFileSync(join(models, short.last)).buffer.slice(0, 4 * 4096));
-  const worst = Math.max(...data.map((logit, i) => Math.abs(logit - expected[i])));
-  assert.ok(worst < 2e-3, `off by ${worst}`);
+  assert.ok(worstOf(data) < 2e-3, `off by ${worstOf(data)}`);
   const all = await quern.session.logits(short.ids, { all: true });
   assert.deepEqual([all.rows, all.firstRow], [short.ids.length, 0]);
 });
 
 onModel("greedy tokens are the reference's", async () => {
-  const n = short.margin.findIndex((margin) => margin < 0.01);
-  const wanted = short.greedy_ids.slice(0, n < 0 ? 24 : Math.min(n, 24));
-  assert.deepEqual(await tokensOf(quern.generate(short.ids, { sampling: greedy, maxTokens: wanted.length })), wanted);
+  const generation = quern.generate(short.ids, { sampling: greedy, maxTokens: short.greedy.length });
+  assert.deepEqual(await tokensOf(generation), short.greedy);
 });
 
 onModel("a seed gives the text that it gives natively", async () => {
