@@ -41,6 +41,9 @@ void qn_gpu_close(qn_gpu *gpu);
 const qn_device_info *qn_gpu_info(const qn_gpu *gpu);
 uint64_t qn_gpu_bytes(const qn_gpu *gpu, uint64_t *peak);
 uint64_t qn_gpu_memory_limit(const qn_gpu *gpu); /* 0: none */
+/* Keeps, for qn_gpu_refused, that there was no memory for `size` more bytes: what would have been held with them. */
+void qn_gpu_refuse(qn_gpu *gpu, uint64_t size);
+uint64_t qn_gpu_refused(const qn_gpu *gpu);
 /* Lets callbacks run; wait: until all submitted work is done. Reports a lost device. */
 qn_status qn_gpu_poll(qn_gpu *gpu, bool wait);
 

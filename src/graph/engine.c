@@ -39,6 +39,11 @@ uint64_t qn_engine_gpu_bytes(const qn_engine *engine, uint64_t *peak)
     return qn_gpu_bytes(engine->gpu, peak);
 }
 
+uint64_t qn_engine_gpu_refused(const qn_engine *engine)
+{
+    return qn_gpu_refused(engine->gpu);
+}
+
 void qn_engine_lose_device(qn_engine *engine)
 {
     qn_gpu_lose(engine->gpu);

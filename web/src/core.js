@@ -231,9 +231,29 @@ export class Core {
    * @param {{signal?: AbortSignal, onProgress?: (done: number, total: number) => void}} options
    */
   async openModel(engine, source, { signal, onProgress } = {}) {
+    this.#onProgress = onProgress;
+    try {
+      return await this.reading(source, (struct, scratch) => {
+        const options = scratch.bytes(sizes.qn_model_options);
+        this.call("qw_model_options", options);
+        const out = scratch.words([0]);
+        this.check("qn_loader_open", engine, struct, options, out);
+        return this.made("loader", this.memory.word(out), signal);
+      });
+    } finally {
+      this.#onProgress = null;
+    }
+  }
+
+  /** Work on a source that the core reads: `work` gets its qn_source, and the scratch that holds it. */
+  async reading(source, work) {
     const reader = this.readers.add(source);
     try {
-      return await this.scratchAsync((scratch) => this.#load(engine, reader, source, scratch, signal, onProgress));
+      return await this.scratchAsync((scratch) => {
+        const struct = scratch.bytes(sizes.qn_source);
+        this.call("qw_source", struct, reader, source.size);
+        return work(struct, scratch);
+      });
     } catch (error) {
       throw this.readers.errorOf(reader) ?? error; // the source's own says more than the core's copy of its message
     } finally {
@@ -241,24 +261,19 @@ export class Core {
     }
   }
 
-  async #load(engine, reader, source, scratch, signal, onProgress) {
-    const struct = scratch.bytes(sizes.qn_source);
-    this.call("qw_source", struct, reader, source.size);
-    const options = scratch.bytes(sizes.qn_model_options);
-    this.call("qw_model_options", options);
-    const out = scratch.words([0, 0]);
-    this.check("qn_loader_open", engine, struct, options, out);
-    const loader = this.memory.word(out);
-    try {
-      return await this.loop.drive(() => {
-        this.#onProgress = onProgress;
-        this.check("qn_loader_step", loader, out, out + 4);
-        return this.memory.word(out) || (this.memory.bytes(out + 4, 1)[0] ? undefined : MORE);
-      }, signal);
-    } finally {
-      this.#onProgress = null;
-      if (!this.loop.failed) this.call("qn_loader_close", loader);
-    }
+  /** Steps a loader or an inspector until it has made what it makes, and closes it. */
+  made(kind, maker, signal) {
+    return this.scratchAsync(async (scratch) => {
+      const out = scratch.words([0, 0]);
+      try {
+        return await this.loop.drive(() => {
+          this.check(`qn_${kind}_step`, maker, out, out + 4);
+          return this.memory.word(out) || (this.memory.bytes(out + 4, 1)[0] ? undefined : MORE);
+        }, signal);
+      } finally {
+        if (!this.loop.failed) this.call(`qn_${kind}_close`, maker);
+      }
+    });
   }
 
   modelInfo(model) {

@@ -4,6 +4,7 @@
 import { Bench } from "./bench.js";
 import { Core, compileModule, findGpu } from "./core.js";
 import { QuernError } from "./errors.js";
+import { inspectModel } from "./inspect.js";
 import { Kept } from "./kept.js";
 import { perplexityOf } from "./perplexity.js";
 import { HostSession } from "./session.js";
@@ -53,6 +54,17 @@ export class Host {
   #lastSession = 0;
   #from = null; // what load was given, for recover
 
+  /** What a model's file says, and what loading it would take. In a core of its own, without a GPU. */
+  async inspect(value, options, { signal }) {
+    const module = await compileModule(options.wasm);
+    const source = await openSource(value, { ...options, signal, head: true });
+    try {
+      return await inspectModel(await Core.create({ module, gpu: null }), source, options, signal);
+    } finally {
+      source.close();
+    }
+  }
+
   /** Loads a model: what the page gets is the host's info. */
   load(value, options, context) {
     if (this.#core || this.#opening) throw new QuernError("state", "a model is loaded already");
@@ -98,11 +110,13 @@ export class Host {
     }
   }
 
-  /** Errors about memory say how much there is. */
+  /** Errors about memory say how much there is, and how much was needed. */
   #withNumbers(error) {
-    if (error?.code !== "gpu memory" || !this.#engine || this.#core.loop.failed) return error;
-    const limit = this.#from.options.device?.gpuMemory ?? null;
-    const details = { ...this.#core.gpuMemory(this.#engine), gpuLimitBytes: limit };
+    if (error?.code !== "gpu memory") return error;
+    const core = this.#engine && !this.#core.loop.failed ? this.#core : null; // the device itself may not have fitted
+    const neededBytes = core ? Number(core.call("qn_engine_gpu_refused", this.#engine)) : null;
+    const gpuLimitBytes = this.#from.options.device?.gpuMemory ?? null;
+    const details = { neededBytes, gpuLimitBytes, ...core?.gpuMemory(this.#engine) };
     return new QuernError(error.code, error.message, { details, cause: error });
   }
 
@@ -217,8 +231,12 @@ export class Host {
     return this.#session(id).tokens();
   }
 
-  setTokens(id, tokens) {
-    return this.#session(id).setTokens(tokens);
+  save(id, messages) {
+    return this.#session(id).save(messages);
+  }
+
+  restore(id, tokens, messages) {
+    return this.#session(id).restore(tokens, messages);
   }
 
   // ---- text ---------------------------------------------------------------------------------------

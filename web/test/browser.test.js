@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import { ROOT } from "./support/build.js";
 import { openChromium } from "./support/chromium.js";
 import { PROMPT, SAMPLED, short, worstOf } from "./support/golden.js";
+import { MOST, SYSTEM, TALK, answersOf, chatModel, hasNative } from "./support/native.js";
 import { bytesOf } from "./support/process.js";
 import { broken, serveFolder } from "./support/server.js";
 
@@ -17,6 +18,8 @@ const ROUNDS = Number(process.env.QN_ROUNDS ?? 6); // of loading and closing
 const LOAD = { timeout: 120_000 }; // kernels are compiled one after another, on the processor
 
 let context, server, page;
+const chat = hasNative ? { model: chatModel(), answers: null } : null;
+const withChat = { skip: chat ? false : "no native build: scripts/build.sh" };
 let whole; // the seeded answer of 160 tokens, undisturbed
 const faults = []; // what the pages said of errors
 
@@ -48,6 +51,20 @@ const atLetters = (n, act) =>
     watch.observe(document.getElementById("log"), { subtree: true, childList: true, characterData: true });
   }, [n, act]);
 const picture = (name) => page.screenshot({ path: join(PICTURES, `${name}.png`) });
+const settle = () => page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
+/** Of a state in both themes, and at two widths. */
+async function pictures(state, sizes = { desktop: [1280, 800], phone: [390, 844] }) {
+  for (const [name, [width, height]] of Object.entries(sizes))
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      await page.setViewportSize({ width, height });
+      await settle();
+      await picture([state, name, colorScheme].filter(Boolean).join("-"));
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} scrolls sideways`);
+    }
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
+const unfold = (id, open) => page.evaluate(([name, yes]) => void (document.getElementById(name).open = yes), [id, open]);
 const asked = (path) => server.requests.filter((request) => request === path).length;
 
 before(async () => {
@@ -179,16 +196,54 @@ test("perplexity, and all of it as a table", async () => {
   assert.match(table, /^\| quern-tales on .+ \| \|\n.*\n\| pp128 \| [\d.]+ tok\/s \|\n\| tg32 .*\n\| perplexity, 1\d\d tokens \| [\d.]+ \|\n\n\| kernel /);
 });
 
-test("pictures: both themes, desktop and phone", async () => {
-  const settle = () => page.evaluate(() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn))));
-  for (const [name, width, height] of [["desktop", 1280, 800], ["phone", 390, 844]])
-    for (const colorScheme of ["light", "dark"]) {
-      await page.emulateMedia({ colorScheme });
-      await page.setViewportSize({ width, height });
-      await settle();
-      await picture(`${name}-${colorScheme}`);
-      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} scrolls sideways`);
-    }
+test("pictures: both themes, desktop and phone", () => pictures(""));
+
+test("a look at a file before it is loaded", withChat, async () => {
+  await page.selectOption("#source", "file");
+  await page.setInputFiles("#file", chat.model);
+  await page.waitForSelector("#look:not([hidden])");
+  assert.equal(await page.textContent("#look-name"), "random llama");
+  assert.match(await page.textContent("#look-facts"), /754 KB, Q4_0, F32.*1\.3 million.*chat.*\d MB.*for 512 tokens/);
+  assert.match(await page.textContent("#where"), /quern-tales/, "the other one is still there");
+});
+
+test("what does not fit is refused with the numbers, and nothing is lost", withChat, async () => {
+  for (const id of ["kept", "kernels"]) await unfold(id, false);
+  await unfold("settings", true);
+  await page.fill("[name=gpuMemory]", "1");
+  await page.click("#load");
+  await page.waitForSelector("#problem:not([hidden])");
+  assert.match(await page.textContent("#problem"), /^\s*gpu memory: [^]*Needed, at least\d\.\d MB[^]*settings1\.0 MB[^]*shorter context/);
+  assert.match(await page.textContent("#where"), /quern-tales/);
+  await pictures("refused");
+});
+
+test("a chat: two turns as quern chat has them", withChat, async () => {
+  chat.answers = answersOf(chat.model);
+  await unfold("settings", true);
+  await page.fill("[name=gpuMemory]", "");
+  await page.selectOption("[name=precision]", "exact");
+  await page.fill("[name=temperature]", "0");
+  await page.fill("[name=maxTokens]", String(MOST));
+  await page.click("#load");
+  await page.waitForFunction(() => document.getElementById("where").textContent.startsWith("random llama on"), null, LOAD);
+  await ready();
+  assert.equal(await page.textContent("#prompt-label"), "Your message");
+  await page.fill("[name=system]", SYSTEM);
+  await unfold("settings", false);
+  for (const line of TALK) {
+    await page.fill("#prompt", line);
+    await page.keyboard.press("Enter");
+    await idle();
+  }
+  const bubbles = await page.locator("#log > li").evaluateAll((items) =>
+    items.filter(({ className }) => className !== "note").map((item) => [item.className, item.firstChild.textContent, item.lastChild.textContent]));
+  const [first, second] = chat.answers;
+  assert.deepEqual(bubbles, [
+    ["user", "You", TALK[0]], ["model", "random llama", first], ["user", "You", TALK[1]], ["model", "random llama", second],
+  ]);
+  assert.equal(await page.getAttribute("#look", "aria-busy"), "false");
+  await pictures("chat");
 });
 
 test("a second visit takes the model from storage", async () => {
@@ -214,10 +269,11 @@ test("a download that broke goes on where it broke", async () => {
     return { error, part, fileBytes, objects, whole, phases: [...phases], deleted: await deleteModel(whole.url) };
   });
   assert.deepEqual([found.error.name, found.error.code, found.error.status], ["QuernError", "network", 404]);
-  assert.deepEqual([found.part.complete, found.part.stored], [false, 3_000_000]);
+  const { complete, stored } = found.part; // of what was sent before the cut, as much as the page was given
+  assert.ok(!complete && stored > 0 && stored <= 3_000_000, `${stored} bytes`);
   assert.deepEqual([found.fileBytes, found.objects, found.whole.complete], [6345184, 0, true]);
   assert.deepEqual([found.phases, found.deleted], [["download", "load"], true]);
-  assert.deepEqual(server.ranges["/models/cut.gguf"], ["all", "bytes=3000000-", "bytes=3000000-"]);
+  assert.deepEqual(server.ranges["/models/cut.gguf"], ["all", `bytes=${stored}-`, `bytes=${stored}-`]);
 });
 
 test("kernels are tried at the first visit only", async () => {
@@ -275,6 +331,33 @@ test("logits and greedy tokens are the reference's", async () => {
   assert.equal(logits.length, 4096);
   assert.ok(worstOf(logits) < 2e-3, `off by ${worstOf(logits)}`);
   assert.deepEqual(tokens, short.greedy);
+});
+
+test("memory that runs out is told with the numbers, and something smaller loads afterwards", async () => {
+  const found = await page.evaluate(async (model) => {
+    const { Quern } = await import("/quern.js");
+    const session = { ctx: 1024, precision: "exact" };
+    const load = (device, more) => Quern.load(model, { session, ...more, device: { selfTest: false, ...device } });
+    const errorOf = (device) => load(device).then((quern) => quern.close(), ({ name, code, message, details }) => ({ name, code, message, details }));
+    const first = await load({}, { session: { ctx: 64 } });
+    const { memory } = await Quern.inspect(model, { session, deviceInfo: first.device });
+    const errors = [];
+    for (const device of [{ gpuMemory: 1e6 }, { gpuMemory: memory.total - 1e6 }, { failAllocationAfter: 1e6 }]) errors.push(await errorOf(device));
+    const smaller = await load({ gpuMemory: memory.total - 1e6 }, { session: { ctx: 128 } });
+    const text = await smaller.generate("Once upon a time", { sampling: { temperature: 0 }, maxTokens: 4 }).text();
+    await smaller.close();
+    const whole = await load({});
+    const { memory: taken } = await whole.info();
+    await Promise.all([first.close(), whole.close()]);
+    return { memory, errors, text, taken: taken.gpuBytes };
+  }, BUILT_IN);
+  assert.equal(found.taken, found.memory.total, "as it was predicted");
+  assert.ok(found.text.length > 0);
+  for (const { name, code, details } of found.errors) {
+    assert.deepEqual([name, code], ["QuernError", "gpu memory"]);
+    assert.ok(details.neededBytes > (details.gpuLimitBytes ?? 1e6) && details.neededBytes <= found.memory.total, JSON.stringify(details));
+  }
+  assert.deepEqual(found.errors.map(({ details }) => details.gpuLimitBytes), [1e6, found.memory.total - 1e6, null]);
 });
 
 /** What the GPU process and the page's heap hold, after collection. */

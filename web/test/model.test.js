@@ -204,11 +204,42 @@ onModel("a lost device is told, and made good", async () => {
   assert.equal(n, 24);
 });
 
-onModel("memory that is not allowed is told with the numbers", async () => {
-  await assert.rejects(open({ device: { gpuMemory: 1e6 } }), ({ code, message, details }) =>
-    code === "gpu memory" && /\d{7} bytes/.test(message) && details.gpuLimitBytes === 1e6 && details.gpuBytes >= 0);
+onModel("what a look at the file predicts is what is taken then", async () => {
+  const session = { ctx: 256, precision: "exact" };
+  const { memory } = await Quern.inspect(MODEL, { session, deviceInfo: quern.device });
+  const loaded = await open({ session });
+  const { memory: { gpuBytes }, sessions } = await loaded.info();
+  await loaded.close();
+  assert.deepEqual([memory.total, memory.ctx, memory.chunk], [gpuBytes, 256, sessions[0].chunk]);
+});
+
+onModel("memory that runs out is told with the numbers, and something smaller loads afterwards", async () => {
+  const session = { ctx: 1024 };
+  const { memory } = await Quern.inspect(MODEL, { session: { ...session, precision: "exact" }, deviceInfo: quern.device });
+  const runsOut = async (device) => {
+    const error = await open({ device, session }).then((loaded) => loaded.close(), (e) => e);
+    assert.deepEqual([error.name, error.code], ["QuernError", "gpu memory"]);
+    return error;
+  };
+  // Too little for the weights, and then for the session.
+  for (const gpuMemory of [1e6, memory.weights + memory.working]) {
+    const { details, message } = await runsOut({ gpuMemory });
+    assert.equal(details.gpuLimitBytes, gpuMemory);
+    assert.ok(details.neededBytes > gpuMemory && details.neededBytes <= memory.total, JSON.stringify(details));
+    assert.ok(details.gpuBytes < gpuMemory);
+    assert.match(message, /\d{6,} bytes/);
+  }
+  assert.equal((await runsOut({ gpuMemory: 100 })).details.gpuLimitBytes, 100); // not even a device
+  // A device that says no.
+  for (const failAllocationAfter of [1e6, memory.total - 1e6]) {
+    const { details } = await runsOut({ failAllocationAfter });
+    assert.ok(details.neededBytes > 1e6 && details.gpuLimitBytes === null, JSON.stringify(details));
+  }
+  const smaller = await open({ device: { gpuMemory: memory.total - 1e6 }, session: { ctx: 128 } });
+  assert.equal(await smaller.generate(PROMPT, { sampling: seven, maxTokens: 4 }).text(), " there was a mother");
+  await smaller.close();
   await assert.rejects(quern.openSession({ ctx: 1 << 20 }), ({ code }) => code === "limit" || code === "gpu memory" || code === "argument");
-  assert.equal((await quern.info()).sessions.length, 1);
+  assert.equal((await quern.info()).sessions.length, 1, "another model goes on");
 });
 
 onModel("damaged files, and an abort while loading", async () => {
