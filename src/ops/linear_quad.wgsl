@@ -22,18 +22,49 @@ fn scales_at(quad: u32, k: u32) -> Scales {
     return s;
 }
 
-// Element j (0..3) of the half of a unit that begins at vec4 index `at` with the word `first`: for each row of the quad,
-// complete with a minimum, else before its scale.
-fn element(at: u32, first: vec4<u32>, j: u32, s: Scales) -> vec4<f32> {
-    var word = first;
-    if (UNIT_WORDS > 2u) {
-        word = wdata[at + 4u * (j * UNIT_WORDS / 8u)];
-    }
-    let code = codes_of(word, word, j).low;
+// Weights of one element along K: complete where there are minimums, else before the scale.
+fn complete(code: vec4<f32>, s: Scales) -> vec4<f32> {
     if (STORAGE == STORE_Q4A) {
         return code * s.scale - s.low;
     }
     return code;
+}
+
+// What one turn of the loop over K multiplies by: HALVES of a unit. Two take fewer operations; with many rows of x that
+// matters little, and half the code is compiled in half the time.
+const HALVES: u32 = select(2u, 1u, TILE_M > 4u);
+struct Weights { low: mat4x4<f32>, high: mat4x4<f32> } // a column for each element
+
+// Element j (0..3) of half a unit, which begins at vec4 index `at` with the word `first`.
+fn half_element(at: u32, first: vec4<u32>, j: u32, s: Scales) -> vec4<f32> {
+    var word = first;
+    if (UNIT_WORDS > 2u) {
+        word = wdata[at + 4u * (j * UNIT_WORDS / 8u)];
+    }
+    return complete(codes_of(word, word, j).low, s);
+}
+
+// The half of a unit that begins with element 4i.
+fn half_unit(quad: u32, i: u32, s: Scales) -> Weights {
+    let half = i & 1u; // shifts: software divides slowly
+    let at = quad_index(quad, (i >> 1u) * UNIT_WORDS + half * (UNIT_WORDS / 2u), p.kw);
+    var word = wdata[at];
+    if (UNIT_WORDS == 1u) { // it holds both halves
+        word >>= vec4<u32>(4u * half);
+    }
+    return Weights(mat4x4<f32>(half_element(at, word, 0u, s), half_element(at, word, 1u, s),
+                               half_element(at, word, 2u, s), half_element(at, word, 3u, s)), mat4x4<f32>());
+}
+
+fn whole_unit(quad: u32, u: u32, s: Scales) -> Weights {
+    let at = quad_index(quad, u * UNIT_WORDS, p.kw);
+    let first = wdata[at];
+    let e0 = unit_pair(at, first, 0u);
+    let e1 = unit_pair(at, first, 1u);
+    let e2 = unit_pair(at, first, 2u);
+    let e3 = unit_pair(at, first, 3u);
+    return Weights(mat4x4<f32>(complete(e0.low, s), complete(e1.low, s), complete(e2.low, s), complete(e3.low, s)),
+                   mat4x4<f32>(complete(e0.high, s), complete(e1.high, s), complete(e2.high, s), complete(e3.high, s)));
 }
 
 // x[row, 4i .. 4i+3], times the norm's weight.
@@ -41,18 +72,26 @@ fn load_x(row: u32, i: u32) -> vec4<f32> {
     if (K % 32u != 0u && i >= K4) {
         return vec4<f32>();
     }
-    let v = x[min(row, p.m - 1u) * K4 + i];
-    if (NORM == 0u) {
-        return v;
+    var v = x[min(row, p.m - 1u) * K4 + i];
+    if (NORM == 1u) {
+        squares += dot(v, v);
+        v *= norm[i];
     }
-    squares += dot(v, v);
-    return v * norm[i];
+    return v;
 }
 
-// sum + four elements of each row of the quad times x[row, 4i .. 4i+3].
-fn add(sum: vec4<f32>, w: mat4x4<f32>, row: u32, i: u32) -> vec4<f32> {
-    let v = load_x(row, i);
-    return sum + ((w[0] * v.x + w[1] * v.y) + (w[2] * v.z + w[3] * v.w));
+fn times(w: mat4x4<f32>, v: vec4<f32>) -> vec4<f32> {
+    return (w[0] * v.x + w[1] * v.y) + (w[2] * v.z + w[3] * v.w);
+}
+
+// sum + the weights times x[row, 4i ...].
+fn add(sum: vec4<f32>, w: Weights, row: u32, i: u32) -> vec4<f32> {
+    let low = load_x(row, i);
+    if (HALVES == 1u) {
+        return sum + times(w.low, low);
+    }
+    let high = load_x(row, i + 1u); // both loads first: one software compiler makes more of that
+    return sum + times(w.low, low) + times(w.high, high);
 }
 
 // The sum of a run of units, with the scale.
@@ -65,8 +104,7 @@ fn scaled(sum: vec4<f32>, s: Scales) -> vec4<f32> {
 
 struct Sums { a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>, a4: vec4<f32>, a5: vec4<f32>, a6: vec4<f32>, a7: vec4<f32> }
 
-// The products of a quad and rows m, m + 1, ... of x. The inner loop takes half a unit: twice as much code compiles half
-// as fast and runs no faster.
+// The products of a quad and rows m, m + 1, ... of x.
 fn products(quad: u32, m: u32) -> Sums {
     var a0 = vec4<f32>();
     var a1 = vec4<f32>();
@@ -86,15 +124,13 @@ fn products(quad: u32, m: u32) -> Sums {
         var s5 = vec4<f32>();
         var s6 = vec4<f32>();
         var s7 = vec4<f32>();
-        for (var i = 2u * first; i < 2u * (first + RUN); i++) {
-            let half = i % 2u;
-            let at = quad_index(quad, i / 2u * UNIT_WORDS + half * (UNIT_WORDS / 2u), p.kw);
-            var word = wdata[at];
-            if (UNIT_WORDS == 1u) { // it holds both halves
-                word >>= vec4<u32>(4u * half);
+        for (var i = 2u * first; i < 2u * (first + RUN); i += HALVES) {
+            var w: Weights;
+            if (HALVES == 1u) {
+                w = half_unit(quad, i, scales);
+            } else {
+                w = whole_unit(quad, i >> 1u, scales);
             }
-            let w = mat4x4<f32>(element(at, word, 0u, scales), element(at, word, 1u, scales),
-                                element(at, word, 2u, scales), element(at, word, 3u, scales));
             s0 = add(s0, w, m + 0u, i);
             if (TILE_M > 1u) {
                 s1 = add(s1, w, m + 1u, i);
@@ -155,6 +191,10 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
         for (var i = 0u; i < 4u; i++) {
             put_gated(m, n + i, sums.a0[i], up[i]);
         }
+        return;
+    }
+    if (TILE_M == 1u) {
+        store(m, n, sums.a0);
         return;
     }
     let all = array(sums.a0, sums.a1, sums.a2, sums.a3, sums.a4, sums.a5, sums.a6, sums.a7);

@@ -17,7 +17,7 @@
  * and so on its list: a lane goes through that up to 15 times. */
 enum { SLICE = 1024, BINS = 1024, HEAD = 16, NARROW_TOKENS = 1 << 18, WORK = 0, WORDS = 1 };
 
-#define SAMPLE_ROW(stage, variant, bindings, wg, fan, own)                                                                  \
+#define SAMPLE_ROW(stage, variant, bindings, wg, fan, own)                                                             \
     .name = "sample." stage variant, .source = "sample_" stage, .with = {"sample"}, .entry = stage,                    \
     .access = "ww" bindings, .workgroup = {wg, 1, 1},                                                                  \
     .consts = {{"SLICE", SLICE}, {"BINS", BINS}, {"HEAD", HEAD}, {"FAN", fan}, {"OWN", own}}
