@@ -17,23 +17,24 @@
  * and so on its list: a lane goes through that up to 15 times. */
 enum { SLICE = 1024, BINS = 1024, HEAD = 16, NARROW_TOKENS = 1 << 18, WORK = 0, WORDS = 1 };
 
-#define SAMPLE_ROW(stage, variant, bindings, wg, fan)                                                                  \
+#define SAMPLE_ROW(stage, variant, bindings, wg, fan, own)                                                             \
     .name = "sample." stage variant, .source = "sample_" stage, .with = {"sample"}, .entry = stage,                    \
     .access = "ww" bindings, .workgroup = {wg, 1, 1},                                                                  \
-    .consts = {{"SLICE", SLICE}, {"BINS", BINS}, {"HEAD", HEAD}, {"FAN", fan}}
+    .consts = {{"SLICE", SLICE}, {"BINS", BINS}, {"HEAD", HEAD}, {"FAN", fan}, {"OWN", own}}
 
-typedef enum stage { SCAN = 0, BEST = 2, COUNT = 3, SIFT = 5, DRAW = 7 } stage; /* the first of its rows */
+typedef enum stage { SCAN = 0, BEST = 2, COUNT = 4, SIFT = 6, DRAW = 8 } stage; /* the first of its rows */
 
 static const qn_kernel_row rows[] = {
-    [SCAN] = {SAMPLE_ROW("scan", "", "rr", 256, 16), .preferred = QN_ROW_GPU},
-    {SAMPLE_ROW("scan", "_narrow", "rr", 16, 4), .preferred = QN_ROW_SOFTWARE},
-    [BEST] = {SAMPLE_ROW("best", "", "w", 256, 16)},
-    [COUNT] = {SAMPLE_ROW("count", "", "", 256, 16), .preferred = QN_ROW_GPU},
-    {SAMPLE_ROW("count", "_narrow", "", 16, 4), .preferred = QN_ROW_SOFTWARE},
-    [SIFT] = {SAMPLE_ROW("sift", "", "", 256, 16), .preferred = QN_ROW_GPU},
-    {SAMPLE_ROW("sift", "_narrow", "", 16, 4), .preferred = QN_ROW_SOFTWARE},
-    [DRAW] = {SAMPLE_ROW("draw", "", "w", 256, 16), .preferred = QN_ROW_GPU},
-    {SAMPLE_ROW("draw", "_narrow", "w", 64, 8), .preferred = QN_ROW_SOFTWARE},
+    [SCAN] = {SAMPLE_ROW("scan", "", "rr", 256, 16, 1), .preferred = QN_ROW_GPU},
+    {SAMPLE_ROW("scan", "_narrow", "rr", 16, 4, 0), .preferred = QN_ROW_SOFTWARE},
+    [BEST] = {SAMPLE_ROW("best", "", "w", 256, 16, 1), .preferred = QN_ROW_GPU},
+    {SAMPLE_ROW("best", "_narrow", "w", 16, 4, 0), .preferred = QN_ROW_SOFTWARE},
+    [COUNT] = {SAMPLE_ROW("count", "", "", 256, 16, 1), .preferred = QN_ROW_GPU},
+    {SAMPLE_ROW("count", "_narrow", "", 16, 4, 0), .preferred = QN_ROW_SOFTWARE},
+    [SIFT] = {SAMPLE_ROW("sift", "", "", 256, 16, 1), .preferred = QN_ROW_GPU},
+    {SAMPLE_ROW("sift", "_narrow", "", 16, 4, 0), .preferred = QN_ROW_SOFTWARE},
+    [DRAW] = {SAMPLE_ROW("draw", "", "w", 256, 16, 1), .preferred = QN_ROW_GPU},
+    {SAMPLE_ROW("draw", "_narrow", "w", 64, 8, 0), .preferred = QN_ROW_SOFTWARE},
 };
 const qn_kernel_table qn_sample_kernels = {rows, sizeof rows / sizeof rows[0]};
 
@@ -127,8 +128,8 @@ static void put_params(qn_dispatch *d, const pick *k)
 /* A stage's dispatch, with the bindings that all have; NULL with *status set. */
 static qn_dispatch *begin(qn_plan *p, const pick *k, stage s, qn_status *status)
 {
-    bool one = s == BEST || (s == DRAW && k->n > NARROW_TOKENS); /* the wide row only */
-    uint64_t mask = (one ? 1u : 3u) << s;
+    bool wide = s == DRAW && k->n > NARROW_TOKENS;
+    uint64_t mask = (wide ? 1u : 3u) << s;
     const qn_kernel_row *row = qn_plan_pick(p, &qn_sample_kernels, mask, k->n);
     if (!row) {
         *status = qn_plan_fail(p, QN_ERR_UNSUPPORTED, "no kernel runs on this device");

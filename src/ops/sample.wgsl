@@ -1,5 +1,6 @@
 // sample.wgsl - what the kernels of sampling share: base/sample_rule.h in WGSL, and sums over a workgroup. Row: SLICE
-// (tokens of a workgroup), BINS (of gaps), HEAD (words before them), FAN (WG_X = FAN * FAN).
+// (tokens of a workgroup), BINS (of gaps), HEAD (words before them), FAN (WG_X = FAN * FAN), OWN (1: a workgroup counts
+// in memory of its own, 0: in `work`).
 struct Params {
     n: u32,      // tokens of the vocabulary
     slices: u32, // n / SLICE, rounded up
@@ -130,6 +131,10 @@ fn weights_of(s: Triple) -> vec2<u32> {
 fn add(s: Triple, t: Triple) -> Triple {
     let w = add64(weights_of(s), weights_of(t));
     return Triple(s.a + t.a, w.x, w.y);
+}
+
+fn at_least_one(need: vec2<u32>) -> vec2<u32> {
+    return select(need, vec2<u32>(1u, 0u), need.x == 0u && need.y == 0u);
 }
 
 // Whether a sum has `need` tokens, or weights.

@@ -44,10 +44,41 @@ struct Wanted {
 
 const DIGITS: u32 = 256u;
 const PER_LANE: u32 = DIGITS / WG_X;
-var<workgroup> digits: array<atomic<u32>, 4u * DIGITS>; // a sum's words, and one of the tokens on the list
+var<workgroup> own_digits: array<atomic<u32>, max(OWN * 4u * DIGITS, 1u)>;
 var<workgroup> search: Search;
 var<workgroup> going: u32;
 var<workgroup> head: array<u32, HEAD>; // of `work`
+
+// For each digit a sum's words, and one of the tokens on the list; without OWN where the bins were.
+fn digit_word(at: u32) -> u32 {
+    if (OWN == 0u) {
+        return atomicLoad(&work[HEAD + at]);
+    }
+    return atomicLoad(&own_digits[at]);
+}
+
+fn set_digit_word(at: u32, value: u32) {
+    if (OWN == 0u) {
+        atomicStore(&work[HEAD + at], value);
+    } else {
+        atomicStore(&own_digits[at], value);
+    }
+}
+
+fn add_to_digit_word(at: u32, value: u32) -> u32 {
+    if (OWN == 0u) {
+        return atomicAdd(&work[HEAD + at], value);
+    }
+    return atomicAdd(&own_digits[at], value);
+}
+
+fn digits_barrier() {
+    if (OWN == 0u) {
+        storageBarrier();
+    } else {
+        workgroupBarrier();
+    }
+}
 
 fn head_sum(at: u32) -> Triple {
     return Triple(head[at], head[at + 1u], head[at + 2u]);
@@ -71,27 +102,27 @@ fn sum_digits(w: Wanted, s: Search, lane: u32) {
     let shift = next_shift(s);
     let count = 1u << (s.shift - shift);
     for (var i = lane; i < 3u * DIGITS; i += WG_X) {
-        atomicStore(&digits[i], 0u);
+        set_digit_word(i, 0u);
     }
-    workgroupBarrier();
+    digits_barrier();
     for (var i = lane; i < head[LISTED]; i += WG_X) {
         let gap = gap_of(words[p.n + 2u * i]);
         let bin = bin_of(gap, bitcast<f32>(head[BIN_SCALE]));
         let d = shifted_right(minus(listed_place(i), s.base), shift);
         if (bin >= w.low && bin <= w.high && d.y == 0u && d.x < count) {
             let weight = unit_weight(gap);
-            atomicAdd(&digits[d.x], 1u);
-            atomicStore(&digits[3u * DIGITS + d.x], i);
-            if (weight > ~atomicAdd(&digits[DIGITS + d.x], weight)) {
-                atomicAdd(&digits[2u * DIGITS + d.x], 1u);
+            add_to_digit_word(d.x, 1u);
+            set_digit_word(3u * DIGITS + d.x, i);
+            if (weight > ~add_to_digit_word(DIGITS + d.x, weight)) {
+                add_to_digit_word(2u * DIGITS + d.x, 1u);
             }
         }
     }
-    workgroupBarrier();
+    digits_barrier();
 }
 
 fn digit_sum(d: u32) -> Triple {
-    return Triple(atomicLoad(&digits[d]), atomicLoad(&digits[DIGITS + d]), atomicLoad(&digits[2u * DIGITS + d]));
+    return Triple(digit_word(d), digit_word(DIGITS + d), digit_word(2u * DIGITS + d));
 }
 
 // Goes on with the digit at which the sum is enough: one of the lane's, from `first` on.
@@ -102,7 +133,7 @@ fn take_digit(w: Wanted, s: Search, before_lane: Triple, first: u32) {
         let upto = add(before, own);
         if (reaches(upto, w.by_weight, w.need)) {
             let shift = next_shift(s);
-            let last = listed_place(atomicLoad(&digits[3u * DIGITS + d]));
+            let last = listed_place(digit_word(3u * DIGITS + d));
             search = Search(shift, add64(s.base, shifted_left(d, shift)), before, last, upto);
             going = u32(shift != 0u && own.a != 1u);
             break;
@@ -142,21 +173,21 @@ fn find_end(w: Wanted, before: Triple, lane: u32) -> Search {
 
 // The place of the last token that top-k and top-p keep.
 fn find_last(filters: u32, lane: u32) -> vec2<u32> {
-    let before_k = head_sum(K_BIN + 1u);
     var last = vec2<u32>(0xffffffffu);
-    var kept = before_k; // without top-k: all
-    if ((filters & TOP_K) != 0u) {
-        let s = find_end(Wanted(head[K_BIN], head[K_BIN], false, vec2<u32>(p.top_k, 0u)), before_k, lane);
-        last = s.last;
-        kept = s.upto;
-    }
-    if ((filters & TOP_P) != 0u) {
-        var need = part_of(weights_of(kept), p.top_p);
-        if (need.x == 0u && need.y == 0u) {
-            need.x = 1u;
+    var before = head_sum(K_BIN + 1u);
+    var kept = before; // without top-k: all
+    var wanted = Wanted(head[K_BIN], head[K_BIN], false, vec2<u32>(p.top_k, 0u));
+    for (var end = 0u; end < 2u; end++) { // k, p; a loop, since every copy of find_end takes time to compile
+        let by_weight = end == 1u;
+        if (by_weight) {
+            before = head_sum(LOW_BIN + 1u);
+            wanted = Wanted(head[LOW_BIN], head[HIGH_BIN], true, at_least_one(part_of(weights_of(kept), p.top_p)));
         }
-        let wanted = Wanted(head[LOW_BIN], head[HIGH_BIN], true, need);
-        last = find_end(wanted, head_sum(LOW_BIN + 1u), lane).last;
+        if ((filters & select(TOP_K, TOP_P, by_weight)) != 0u) {
+            let s = find_end(wanted, before, lane);
+            last = s.last;
+            kept = s.upto;
+        }
     }
     return last;
 }

@@ -9,11 +9,15 @@ struct Found {
     upto: Triple,
 }
 
-var<workgroup> bins: array<u32, 3u * BINS>;
+var<workgroup> bins: array<u32, max(OWN * 3u * BINS, 1u)>;
 var<workgroup> found: Found;
 var<workgroup> filters_on: u32;
 
 fn bin_sum(bin: u32) -> Triple {
+    if (OWN == 0u) {
+        let at = HEAD + bin;
+        return Triple(atomicLoad(&work[at]), atomicLoad(&work[at + BINS]), atomicLoad(&work[at + 2u * BINS]));
+    }
     return Triple(bins[bin], bins[BINS + bin], bins[2u * BINS + bin]);
 }
 
@@ -41,12 +45,8 @@ struct Ends {
     high: Found,
 }
 
-fn at_least_one(need: vec2<u32>) -> vec2<u32> {
-    return select(need, vec2<u32>(1u, 0u), need.x == 0u && need.y == 0u);
-}
-
 fn find_ends(filters: u32, lane: u32) -> Ends {
-    for (var i = lane; i < 3u * BINS; i += WG_X) {
+    for (var i = lane; i < OWN * 3u * BINS; i += WG_X) {
         bins[i] = atomicLoad(&work[HEAD + i]);
     }
     workgroupBarrier();
@@ -58,14 +58,24 @@ fn find_ends(filters: u32, lane: u32) -> Ends {
     let all = sum_of_heads();
     var e: Ends;
     e.k = Found(NO_BIN, all, all);
-    if ((filters & TOP_K) != 0u) {
-        e.k = find(before, own, lane, false, vec2<u32>(p.top_k, 0u));
-    }
     e.low = e.k;
     e.high = e.k;
-    if ((filters & TOP_P) != 0u) {
-        e.low = find(before, own, lane, true, at_least_one(part_of(weights_of(e.k.before), p.top_p)));
-        e.high = find(before, own, lane, true, at_least_one(part_of(weights_of(e.k.upto), p.top_p)));
+    for (var end = 0u; end < 3u; end++) { // k, low, high; a loop, since every copy of find takes time to compile
+        let by_weight = end > 0u;
+        if ((filters & select(TOP_K, TOP_P, by_weight)) != 0u) {
+            var need = vec2<u32>(p.top_k, 0u);
+            if (by_weight) {
+                let kept = select(weights_of(e.k.before), weights_of(e.k.upto), end == 2u);
+                need = at_least_one(part_of(kept, p.top_p));
+            }
+            e.high = find(before, own, lane, by_weight, need);
+            if (end < 2u) {
+                e.low = e.high;
+            }
+            if (end == 0u) {
+                e.k = e.high;
+            }
+        }
     }
     return e;
 }
