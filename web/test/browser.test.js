@@ -14,7 +14,7 @@ const PICTURES = join(ROOT, "build-web/screenshots");
 const PROMPT = "Once upon a time";
 /** `quern run -p "Once upon a time" --precision exact --temp 0.8 --top-p 0.9 --seed 7 -n 32` */
 const SAMPLED = " there was a mother and a daughter, a girl who had a mattress. The girl was so beautiful that she could neither eat nor drink. All";
-const ROUNDS = Number(process.env.QN_ROUNDS ?? 6); // of loading and closing
+const ROUNDS = Number(process.env.QN_ROUNDS ?? 16); // of loading and closing
 const LOAD = { timeout: 120_000 }; // kernels are compiled one after another, on the processor
 
 let context, server, page;
@@ -260,6 +260,8 @@ async function held(cdp, browser) {
 }
 
 test("loading and closing, again and again, leaves nothing behind", async () => {
+  await page?.close();
+  page = await openPage("blank.html");
   const cdp = await context.newCDPSession(page);
   const browser = await context.browser().newBrowserCDPSession();
   // The heap's size is without the memory of modules: whether they are collected, their instances tell.
