@@ -46,7 +46,7 @@ test: ## build everything and run every test
 	@scripts/build.sh release
 	@$(ctest) --test-dir build
 
-test-web: ## the tests of the build for browsers alone: Node.js and Chromium
+test-web: ## the tests of the build for browsers alone: Node.js, Chromium, Firefox
 	@$(setup) test >&2
 	@scripts/build.sh release
 	@$(ctest) --test-dir build -L web

@@ -4,11 +4,12 @@ set(text "#include \"gpu/shaders.h\"\n\n")
 set(table "")
 foreach(file IN LISTS FILES)
   get_filename_component(name "${file}" NAME_WE)
-  if(SHORT) # without comments, indentation, empty lines, and spaces around what is no operator of two characters
+  if(SHORT) # without comments, indentation, empty lines and most spaces; `> =` stays, as a type may be before it
     file(READ "${file}" source)
     string(REGEX REPLACE "//[^\n]*" "" source "${source}")
     string(REGEX REPLACE "[ \t]*\n[ \t\n]*" "\n" source "${source}")
     string(REGEX REPLACE " *([,;:{}()+*]) *" "\\1" source "${source}")
+    string(REGEX REPLACE "([^>]) ([-<>=!&|^/%]+) ([A-Za-z0-9_(])" "\\1\\2\\3" source "${source}")
     string(HEX "${source}" hex)
   else()
     file(READ "${file}" hex HEX)

@@ -168,6 +168,9 @@ QN_API void qn_engine_close(qn_engine *engine);
 QN_API const qn_device_info *qn_engine_device(const qn_engine *engine);
 /* GPU bytes that this engine holds now, and the most it ever held. */
 QN_API uint64_t qn_engine_gpu_bytes(const qn_engine *engine, uint64_t *peak);
+/* GPU bytes that this engine would have held with what was refused last, by gpu_memory or the device; 0: nothing was.
+ * After QN_ERR_GPU_MEMORY of opening a model or a session: what is needed at least. */
+QN_API uint64_t qn_engine_gpu_refused(const qn_engine *engine);
 /* Whether the device is lost, or an error waits that WebGPU told later than in the call that caused it, as browsers do
  * (QN_ERR_GPU, QN_ERR_GPU_MEMORY; told once). Other calls report it too, but then it is of an earlier one: ask after a
  * model or a session was opened, and the GPU was heard of since. */
@@ -272,6 +275,13 @@ typedef struct qn_memory_plan {
  * what the file does not say stays 0 or empty in its qn_model_info. allocator NULL: malloc. */
 QN_API qn_status qn_inspect_open(const qn_allocator *allocator, const char *path, qn_inspection **inspection);
 QN_API void qn_inspect_close(qn_inspection *inspection);
+/* The same in steps from any source, as qn_loader: open, step until *inspection is set, close. Only the head of the
+ * file is read, about a MiB at a time; the source is not used after that. */
+typedef struct qn_inspector qn_inspector;
+QN_API qn_status qn_inspector_open(const qn_allocator *allocator, const qn_source *source, qn_inspector **inspector);
+/* *pending (may be NULL): nothing can be done before the source moves on. */
+QN_API qn_status qn_inspector_step(qn_inspector *inspector, qn_inspection **inspection, bool *pending);
+QN_API void qn_inspector_close(qn_inspector *inspector);
 QN_API const qn_model_info *qn_inspect_info(const qn_inspection *inspection);
 QN_API size_t qn_inspect_n_tensors(const qn_inspection *inspection);
 QN_API const qn_tensor_info *qn_inspect_tensor(const qn_inspection *inspection, size_t i); /* NULL past the end */
@@ -279,7 +289,8 @@ QN_API const qn_tensor_info *qn_inspect_tensor(const qn_inspection *inspection, 
 QN_API const qn_tokenizer *qn_inspect_tokenizer(const qn_inspection *inspection, const char **why);
 /* What the model and a session opened with these options would take on a device (NULL: core WebGPU limits) under
  * gpu_memory (as in qn_engine_options). The errors are those of qn_model_open and qn_session_open: architecture or
- * tensor type not supported, memory not enough. options NULL: defaults. */
+ * tensor type not supported, memory not enough. With QN_ERR_GPU_MEMORY *plan says what would be needed (of the shortest
+ * context that was tried, where it is chosen), with others it is 0. options NULL: defaults. */
 struct qn_session_options;
 QN_API qn_status qn_inspect_memory(const qn_inspection *inspection, const qn_device_info *device,
                                    const struct qn_session_options *options, uint64_t gpu_memory, qn_memory_plan *plan);

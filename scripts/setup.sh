@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs what Quern needs: `scripts/setup.sh` to build and run, `scripts/setup.sh test` also what only tests need
-# (the build for browsers, Node.js, Dawn, Chromium), `scripts/setup.sh ci` also what CI needs (clang with its fuzzer,
-# clang-format), `scripts/setup.sh web` what the build for browsers needs (clang 19 for wasm). Quick and silent when
-# nothing is missing.
+# (the build for browsers, Node.js, Dawn, Chromium, Firefox), `scripts/setup.sh ci` also what CI needs (clang with its
+# fuzzer, clang-format), `scripts/setup.sh web` what the build for browsers needs (clang 19 for wasm). Quick and silent
+# when nothing is missing.
 #
 # System packages come from apt (Debian, Ubuntu); elsewhere this script lists what to install by hand.
 # wgpu-native is taken out of the PyPI wheel `wgpu`, pinned in wgpu-requirements.txt, into third_party/wgpu; Dawn out of
@@ -84,6 +84,7 @@ missing_packages() {
         missing_for_web
         node_is_there || has_pip || echo python3-pip
         has chromium || has chromium-browser || has google-chrome || echo chromium
+        has firefox-esr || has firefox || echo firefox-esr
     fi
     if [ "$mode" = ci ]; then
         has gcc || echo gcc
@@ -264,8 +265,8 @@ fetch_node_tools() {
 
 missing=$(missing_packages | sort -u)
 if [ -n "$missing" ]; then
-    # Newer systems have no clang-format 14, Ubuntu has Chromium as a snap only; say so rather than fail on all the rest.
-    for package in clang-format-14 chromium; do
+    # Newer systems have no clang-format 14, Ubuntu has browsers as snaps only; say so rather than fail on all the rest.
+    for package in clang-format-14 chromium firefox-esr; do
         echo "$missing" | grep -qx "$package" && has apt-get || continue
         apt_update
         apt-cache show "$package" >/dev/null 2>&1 && continue
@@ -289,7 +290,7 @@ case $mode in test | ci)
 esac
 
 # What still fails now would fail later with a worse message.
-still=$(missing_packages | sort -u | grep -vx -e clang-format-14 -e chromium || true)
+still=$(missing_packages | sort -u | grep -vx -e clang-format-14 -e chromium -e firefox-esr || true)
 if [ -n "$still" ]; then
     # shellcheck disable=SC2086
     say "installed, but still not found:" $still

@@ -42,11 +42,6 @@ void qn_file_close(qn_file *file)
     *file = (qn_file){0};
 }
 
-bool qn_file_exists(const char *path)
-{
-    return access(path, F_OK) == 0;
-}
-
 qn_status qn_file_replace(const char *path, const void *data, size_t size)
 {
     char beside[4200];

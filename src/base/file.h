@@ -1,4 +1,5 @@
-/* file.h - files by their paths: mapped, as a qn_source, written. The build for browsers has none (file_web.c). */
+/* file.h - files by their paths: mapped, as a qn_source, written. The build for browsers has small texts that
+ * JavaScript keeps under such names (file_web.c). */
 #ifndef QN_BASE_FILE_H
 #define QN_BASE_FILE_H
 
@@ -13,7 +14,6 @@ typedef struct qn_file {
 /* Maps the whole file read-only. Errors: QN_ERR_IO with the path and the system's reason. */
 qn_status qn_file_open(const char *path, qn_file *file);
 void qn_file_close(qn_file *file);
-bool qn_file_exists(const char *path);
 /* Writes the file through one beside it, so that others see the old one or the new one. Its name has the process, and
  * an address on this thread's stack: two threads may write at a time. */
 qn_status qn_file_replace(const char *path, const void *data, size_t size);

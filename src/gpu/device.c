@@ -13,9 +13,10 @@ qn_status qn_gpu_lost_status(const qn_gpu *gpu)
                    gpu->info.name, gpu->lost_message[0] ? ": " : "", gpu->lost_message);
 }
 
-qn_status qn_gpu_error(const qn_gpu *gpu, const char *what, WGPUErrorType type, const char *message)
+qn_status qn_gpu_error(qn_gpu *gpu, const char *what, WGPUErrorType type, const char *message)
 {
     if (type != WGPUErrorType_OutOfMemory) return qn_fail(QN_ERR_GPU, "%sWebGPU: %s", what, message);
+    qn_gpu_refuse(gpu, 0);
     return qn_fail(QN_ERR_GPU_MEMORY,
                    "%sthe device has no memory for it (with it, %" PRIu64 " bytes are taken here): %s", what,
                    atomic_load(&gpu->held), message);
@@ -135,13 +136,16 @@ qn_status qn_gpu_submit(qn_gpu *gpu, WGPUCommandBuffer commands, qn_submission *
 qn_status qn_account_take(qn_gpu *gpu, uint64_t size, const char *label)
 {
     uint64_t total = atomic_fetch_add(&gpu->allocated_total, size) + size;
-    if (gpu->fail_after && total > gpu->fail_after)
+    if (gpu->fail_after && total > gpu->fail_after) {
+        qn_gpu_refuse(gpu, size);
         return qn_fail(QN_ERR_GPU_MEMORY,
                        "%s: no GPU memory for %" PRIu64 " bytes (failure injected after %" PRIu64 ")", label, size,
                        gpu->fail_after);
+    }
     uint64_t held = atomic_fetch_add(&gpu->held, size) + size;
     if (gpu->memory_limit && held > gpu->memory_limit) {
         atomic_fetch_sub(&gpu->held, size);
+        qn_gpu_refuse(gpu, size);
         return qn_fail(QN_ERR_GPU_MEMORY,
                        "%s: needs %" PRIu64 " bytes of GPU memory, but %" PRIu64 " of the allowed %" PRIu64
                        " are in use; allow more (--gpu-memory) or ask for a shorter context (--ctx)",
@@ -162,6 +166,16 @@ uint64_t qn_gpu_bytes(const qn_gpu *gpu, uint64_t *peak)
 {
     if (peak) *peak = atomic_load(&gpu->peak);
     return atomic_load(&gpu->held);
+}
+
+void qn_gpu_refuse(qn_gpu *gpu, uint64_t size)
+{
+    atomic_store(&gpu->refused, atomic_load(&gpu->held) + size);
+}
+
+uint64_t qn_gpu_refused(const qn_gpu *gpu)
+{
+    return atomic_load(&gpu->refused);
 }
 
 uint64_t qn_gpu_memory_limit(const qn_gpu *gpu)

@@ -41,6 +41,9 @@ void qn_gpu_close(qn_gpu *gpu);
 const qn_device_info *qn_gpu_info(const qn_gpu *gpu);
 uint64_t qn_gpu_bytes(const qn_gpu *gpu, uint64_t *peak);
 uint64_t qn_gpu_memory_limit(const qn_gpu *gpu); /* 0: none */
+/* Keeps, for qn_gpu_refused, that there was no memory for `size` more bytes: what would have been held with them. */
+void qn_gpu_refuse(qn_gpu *gpu, uint64_t size);
+uint64_t qn_gpu_refused(const qn_gpu *gpu);
 /* Lets callbacks run; wait: until all submitted work is done. Reports a lost device. */
 qn_status qn_gpu_poll(qn_gpu *gpu, bool wait);
 
@@ -56,8 +59,13 @@ qn_status qn_submission_wait(qn_gpu *gpu, qn_submission submission);
 /* QN_ERR_DEVICE_LOST once the device is lost. */
 qn_status qn_gpu_check_lost(const qn_gpu *gpu);
 void qn_gpu_lose(qn_gpu *gpu);
-/* WGSL lines that enable subgroup operations, in this implementation's dialect. */
-const char *qn_gpu_wgsl_enable_subgroups(void);
+/* What compiles WGSL. */
+typedef struct qn_wgsl_target {
+    const char *enable_subgroups; /* lines that enable subgroup operations in its dialect */
+    bool checks;                  /* it checks every index, also those of trusted kernels  */
+} qn_wgsl_target;
+/* This implementation. */
+qn_wgsl_target qn_gpu_wgsl_target(void);
 
 /* WebGPU objects made since the device was opened (tests count them: DESIGN rule 8). */
 typedef struct qn_gpu_counts {

@@ -38,7 +38,7 @@ struct qn_gpu {
     uint64_t memory_limit, fail_after;
     uint32_t guard_bytes;
     uint8_t guard_byte;
-    atomic_uint_fast64_t held, peak, allocated_total;
+    atomic_uint_fast64_t held, peak, allocated_total, refused;
     atomic_bool lost;
     char lost_message[256];  /* written once, before `lost` is set */
     char stray_message[400]; /* first error that no scope caught   */
@@ -87,7 +87,7 @@ void qn_copy_view(WGPUStringView view, char *out, size_t capacity);
 qn_status qn_gpu_check(qn_gpu *gpu);
 
 /* The status of an error that WebGPU reported, of what it was about. */
-qn_status qn_gpu_error(const qn_gpu *gpu, const char *what, WGPUErrorType type, const char *message);
+qn_status qn_gpu_error(qn_gpu *gpu, const char *what, WGPUErrorType type, const char *message);
 qn_status qn_gpu_lost_status(const qn_gpu *gpu);
 /* A callback that is to come needs the gpu until then, also when it is closed before. */
 void qn_gpu_hold(qn_gpu *gpu);

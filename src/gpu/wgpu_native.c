@@ -149,9 +149,10 @@ WGPUShaderModule qn_impl_shader_module(WGPUDevice device, const WGPUShaderModule
     return wgpuDeviceCreateShaderModule(device, desc);
 }
 
-const char *qn_gpu_wgsl_enable_subgroups(void)
+qn_wgsl_target qn_gpu_wgsl_target(void)
 {
-    return ""; /* wgpu-native 29 rejects `enable subgroups;` although the operations work */
+    /* wgpu-native 29 rejects `enable subgroups;` although the operations work. */
+    return (qn_wgsl_target){.enable_subgroups = "", .checks = false};
 }
 
 double qn_impl_timestamp_period_ns(qn_gpu *gpu)

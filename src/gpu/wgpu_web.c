@@ -114,9 +114,9 @@ WGPUShaderModule qn_impl_shader_module(WGPUDevice device, const WGPUShaderModule
     return wgpuDeviceCreateShaderModule(device, desc);
 }
 
-const char *qn_gpu_wgsl_enable_subgroups(void)
+qn_wgsl_target qn_gpu_wgsl_target(void)
 {
-    return "enable subgroups;\n";
+    return (qn_wgsl_target){.enable_subgroups = "enable subgroups;\n", .checks = true};
 }
 
 double qn_impl_timestamp_period_ns(qn_gpu *gpu)

@@ -39,7 +39,7 @@ void qn_cache_load(qn_engine *engine)
     write_head(engine, head);
     file_path(engine, head, path, sizeof path);
     qn_file file;
-    if (!qn_file_exists(path) || qn_file_open(path, &file).code != QN_OK) return;
+    if (qn_file_open(path, &file).code != QN_OK) return; /* mostly there is none yet */
     bool read =
         file.size <= MAX_FILE && qn_choices_read(&engine->choices, head, (const char *)file.data, (size_t)file.size);
     if (!read)

@@ -39,6 +39,11 @@ uint64_t qn_engine_gpu_bytes(const qn_engine *engine, uint64_t *peak)
     return qn_gpu_bytes(engine->gpu, peak);
 }
 
+uint64_t qn_engine_gpu_refused(const qn_engine *engine)
+{
+    return qn_gpu_refused(engine->gpu);
+}
+
 void qn_engine_lose_device(qn_engine *engine)
 {
     qn_gpu_lose(engine->gpu);
@@ -55,12 +60,19 @@ static qn_cached_kernel *find_kernel(const qn_engine *e, const qn_cached_kernel 
     return NULL;
 }
 
+static bool trusted(const qn_engine *e, const qn_kernel_row *row)
+{
+    return !row->checked && !e->checked;
+}
+
 static qn_status kernel_source(const qn_engine *e, const qn_kernel_row *row, const uint32_t *spec, char **source)
 {
     static const char nothing[] = "@compute @workgroup_size(1) fn main() {}\n";
     if (e->break_route && strcmp(row->name, e->break_route) == 0)
         return qn_copy_string(e->allocator, nothing, strlen(nothing), source);
-    return qn_row_source(e->allocator, row, spec, qn_gpu_wgsl_enable_subgroups(), source);
+    qn_wgsl_target target = qn_gpu_wgsl_target();
+    target.checks |= !trusted(e, row);
+    return qn_row_source(e->allocator, row, spec, &target, source);
 }
 
 /* Room for compiling n kernels. */
@@ -88,7 +100,7 @@ static qn_status compile_on(qn_engine *e, workbench *w, size_t first, size_t n)
                                        .source = w->sources[i],
                                        .entry = broken ? "main" : row->entry,
                                        .access = row->access,
-                                       .trusted = !row->checked && !e->checked};
+                                       .trusted = trusted(e, row)};
     }
     QN_TRY(qn_kernels_create(e->gpu, e->threads, w->descs, n, w->kernels));
     for (size_t i = 0; i < n; i++) cached[i].kernel = w->kernels[i];

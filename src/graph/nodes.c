@@ -101,30 +101,10 @@ qn_value qn_rope_attend(qn_graph *g, const qn_rope_attend_options *o)
     return out[1];
 }
 
-static qn_value add_simple(qn_graph *g, qn_op op, qn_value a, qn_value b)
-{
-    qn_value in[] = {a, b};
-    return qn_graph_add_node(g, &(qn_node_desc){.op = op, .inputs = in, .n_inputs = op == QN_OP_SILU ? 1 : 2}, NULL);
-}
-
-qn_value qn_add(qn_graph *g, qn_value a, qn_value b)
-{
-    return add_simple(g, QN_OP_ADD, a, b);
-}
-
-qn_value qn_mul(qn_graph *g, qn_value a, qn_value b)
-{
-    return add_simple(g, QN_OP_MUL, a, b);
-}
-
-qn_value qn_silu(qn_graph *g, qn_value x)
-{
-    return add_simple(g, QN_OP_SILU, x, 0);
-}
-
 qn_value qn_silu_mul(qn_graph *g, qn_value a, qn_value b)
 {
-    return add_simple(g, QN_OP_SILU_MUL, a, b);
+    const qn_value in[] = {a, b};
+    return qn_graph_add_node(g, &(qn_node_desc){.op = QN_OP_SILU_MUL, .inputs = in, .n_inputs = 2}, NULL);
 }
 
 qn_value qn_view(qn_graph *g, qn_value x, qn_shape shape)

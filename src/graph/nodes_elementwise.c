@@ -1,4 +1,4 @@
-/* nodes_elementwise.c - the functions of quern_graph.h that add an elementwise node, but for those of nodes.c. */
+/* nodes_elementwise.c - the functions of quern_graph.h that add an elementwise node, but for qn_silu_mul. */
 #include "graph/graph.h"
 
 #include <math.h>
@@ -39,6 +39,21 @@ qn_value qn_binary(qn_graph *g, qn_function f, qn_value x, qn_value y)
     const qn_value in[] = {x, y};
     double scale = f == QN_FN_ADD_SCALED ? 1.0 : 0.0;
     return add_function(g, f, in, 2, false, scale, 0.0);
+}
+
+qn_value qn_add(qn_graph *g, qn_value a, qn_value b)
+{
+    return qn_binary(g, QN_FN_ADD, a, b);
+}
+
+qn_value qn_mul(qn_graph *g, qn_value a, qn_value b)
+{
+    return qn_binary(g, QN_FN_MUL, a, b);
+}
+
+qn_value qn_silu(qn_graph *g, qn_value x)
+{
+    return qn_unary(g, QN_FN_SILU, x, 0, 0);
 }
 
 /* x^number: the powers that have an exact form, or one by products, take it. */

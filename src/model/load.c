@@ -145,12 +145,12 @@ static qn_status check_memory(const qn_loader *l)
 {
     uint64_t limit = qn_gpu_memory_limit(l->engine->gpu), held = qn_gpu_bytes(l->engine->gpu, NULL);
     uint64_t need = l->model->info.weight_gpu_bytes;
-    if (limit && (held > limit || need > limit - held))
-        return qn_fail(QN_ERR_GPU_MEMORY,
-                       "the weights need %" PRIu64 " bytes of GPU memory, but %" PRIu64 " of the allowed %" PRIu64
-                       " are in use (--gpu-memory)",
-                       need, held, limit);
-    return qn_ok();
+    if (!limit || (held <= limit && need <= limit - held)) return qn_ok();
+    qn_gpu_refuse(l->engine->gpu, need);
+    return qn_fail(QN_ERR_GPU_MEMORY,
+                   "the weights need %" PRIu64 " bytes of GPU memory, but %" PRIu64 " of the allowed %" PRIu64
+                   " are in use (--gpu-memory)",
+                   need, held, limit);
 }
 
 /* Staging: slots of up to SLOT_BYTES, no larger than the largest tensor, and smaller and fewer where gpu_memory leaves

@@ -23,23 +23,23 @@ enum { N_SPEC = 3 };
 #define WAVE                                                                                                           \
     .consts = {{"TILE_T", 4},         {"MAX_D", 64},      {"EACH_D", 64}, {"NO_CODES", 1},                             \
                {"LEAST_SUBGROUP", 8}, {"MIN_SPLIT", 128}, {"WHOLE", 512}, {"GROUPS", 264}},                            \
-    .needs = QN_NEEDS_SUBGROUPS, .workgroup_bytes = 16896, .preferred = QN_ROW_GPU
+    .needs = QN_NEEDS_SUBGROUPS, .workgroup_bytes = 16896, .preferred = QN_ROW_GPU, .unroll = 16
 #define SUBGROUPS .needs = QN_NEEDS_SUBGROUPS
 
 static const qn_kernel_row attend_rows[] = {
-    {ATTEND_ROW("wave", "wave", 128, 1, "attend_wave_q"), WAVE, .max_rows = WAVE_ROWS},
-    {ATTEND_ROW("few", "few", 128, 1, NULL),
+    {ATTEND_ROW("wave", "wave", 128, 1, "attend_four", "attend_wave_q"), WAVE, .max_rows = WAVE_ROWS},
+    {ATTEND_ROW("few", "few", 128, 1, "attend_four"),
      .consts = {{"TILE_T", 4}, {"MAX_D", 256}, {"MIN_SPLIT", 64}, {"WHOLE", 192}, {"GROUPS", 264}},
      .preferred = QN_ROW_GPU, .max_rows = FEW_ROWS},
-    {ATTEND_ROW("block_narrow", "block", 64, 1, NULL),
+    {ATTEND_ROW("block_narrow", "block", 64, 1, "attend_scores"),
      .consts =
          {{"TILE_T", 32}, {"MAX_D", 64}, {"LEAST_SUBGROUP", 8}, {"MIN_SPLIT", 256}, {"WHOLE", 1024}, {"GROUPS", 264}},
      SUBGROUPS, .workgroup_bytes = 30208, .preferred = QN_ROW_GPU, .min_rows = FEW_ROWS + 1, .max_rows = WAVE_ROWS},
-    {ATTEND_ROW("block", "block", 128, 1, NULL),
+    {ATTEND_ROW("block", "block", 128, 1, "attend_scores"),
      .consts =
          {{"TILE_T", 64}, {"MAX_D", 64}, {"LEAST_SUBGROUP", 8}, {"MIN_SPLIT", 256}, {"WHOLE", 1024}, {"GROUPS", 264}},
      SUBGROUPS, .workgroup_bytes = 42496, .preferred = QN_ROW_GPU, .min_rows = FEW_ROWS + 1, .max_rows = BLOCK_ROWS},
-    {ATTEND_ROW("tile", "tile", 16, 8, NULL),
+    {ATTEND_ROW("tile", "tile", 16, 8, "attend_scores"),
      .consts = {{"TILE_T", 64}, {"MAX_D", 128}, {"MIN_SPLIT", 256}, {"WHOLE", 1024}, {"GROUPS", 264}},
      .preferred = QN_ROW_GPU, .min_rows = FEW_ROWS + 1},
     {ATTEND_ROW("each", "each", 8, 1, NULL),
@@ -57,7 +57,7 @@ static const qn_kernel_row attend_rows[] = {
 static const qn_kernel_row rope_attend_rows[] = {
     {.name = "rope_attend.wave",
      .source = "attend_wave",
-     .with = {"attend", "attend_split", "kv_load", "attend_wave_qkv"},
+     .with = {"attend", "attend_split", "kv_load", "attend_four", "attend_wave_qkv"},
      .entry = "attend_wave",
      .access = "rrwwww",
      .workgroup = {128, 1, 1},

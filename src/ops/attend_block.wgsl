@@ -107,15 +107,6 @@ fn load_queries(work: Work, lane: u32) {
     }
 }
 
-// The scores of four queries with four rows, masked where a query (t0 + 0..3) does not see a row.
-fn mask(m: mat4x4<f32>, rows: vec4<u32>, end: u32, t0: u32) -> mat4x4<f32> {
-    let low = vec4<f32>(MASKED);
-    return mat4x4<f32>(select(low, m[0], rows < vec4<u32>(min(end, visible(t0)))),
-                       select(low, m[1], rows < vec4<u32>(min(end, visible(t0 + 1u)))),
-                       select(low, m[2], rows < vec4<u32>(min(end, visible(t0 + 2u)))),
-                       select(low, m[3], rows < vec4<u32>(min(end, visible(t0 + 3u)))));
-}
-
 // The largest score of each query over the rows of all TEAM invocations.
 fn largest(m: mat4x4<f32>) -> vec4<f32> {
     let t = transpose(m);
@@ -130,10 +121,6 @@ fn all_sum(x: vec4<f32>) -> vec4<f32> {
     sum += subgroupShuffleXor(sum, 1u);
     sum += subgroupShuffleXor(sum, 2u);
     return sum + subgroupShuffleXor(sum, 4u);
-}
-
-fn powers(m: mat4x4<f32>, top: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4<f32>(exp2(m[0] - top.x), exp2(m[1] - top.y), exp2(m[2] - top.z), exp2(m[3] - top.w));
 }
 
 @compute @workgroup_size(WG_X)

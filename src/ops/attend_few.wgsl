@@ -8,24 +8,8 @@ const STEP: u32 = SLICES * ROWS; // cache rows that a workgroup takes at a time
 
 const HALF: u32 = (SLICES + 1u) / 2u;
 
-var<workgroup> parts: array<vec4<f32>, max(WG_X * ROWS, HALF * 4u * D4)>; // [row of the step, part]: scores; [slice, query, d]
+var<workgroup> sums: array<vec4<f32>, max(WG_X * ROWS, HALF * 4u * D4)>; // [row of the step, part] of scores; [slice, query, d]
 var<workgroup> scores: array<vec4<f32>, STEP>;                 // [row of the step]
-
-// Elements of four queries, a column each: 8 part .. 8 part + 3 and the next four.
-struct Queries {
-    a: mat4x4<f32>,
-    b: mat4x4<f32>,
-}
-
-fn load_queries(work: Work, part: u32) -> Queries {
-    let last = p.n_t - 1u;
-    let q0 = query_at(work.kv, work.t0) + 2u * part;
-    let q1 = query_at(work.kv, min(work.t0 + 1u, last)) + 2u * part;
-    let q2 = query_at(work.kv, min(work.t0 + 2u, last)) + 2u * part;
-    let q3 = query_at(work.kv, min(work.t0 + 3u, last)) + 2u * part;
-    return Queries(p.scale * mat4x4<f32>(q[q0], q[q1], q[q2], q[q3]),
-                   p.scale * mat4x4<f32>(q[q0 + 1u], q[q1 + 1u], q[q2 + 1u], q[q3 + 1u]));
-}
 
 // The sums of a row's parts, begun at different ones for neighbours (memory banks); MASKED where a query does not see it.
 fn add_parts(work: Work, c: u32, index: u32) {
@@ -33,7 +17,7 @@ fn add_parts(work: Work, c: u32, index: u32) {
     for (var j = index; j < STEP; j += WG_X) {
         var sum = vec4<f32>();
         for (var k = 0u; k < D8; k++) {
-            sum += parts[j * D8 + (k + j) % D8];
+            sum += sums[j * D8 + (k + j) % D8];
         }
         let row = c + j % ROWS * SLICES + j / ROWS;
         scores[j] = select(vec4<f32>(MASKED), sum, (vec4<u32>(row) < sees) & vec4<bool>(row < work.end));
@@ -53,27 +37,12 @@ fn row_of(work: Work, lane: Lane, c: u32, r: u32) -> u32 {
     return min(c + r * SLICES + lane.slice, max(work.end, work.begin + 1u) - 1u) - p.c0;
 }
 
-// Its part of the scores of row r goes to `parts`.
+// Its part of the scores of row r.
 fn store_part(lane: Lane, queries: Queries, k: Packed, e: u32, r: u32) {
     let x = unpack(k, e);
     if (lane.stores) {
-        parts[(lane.slice * ROWS + r) * D8 + lane.part] = x.a * queries.a + x.b * queries.b;
+        sums[(lane.slice * ROWS + r) * D8 + lane.part] = x.a * queries.a + x.b * queries.b;
     }
-}
-
-fn store_sums(lane: Lane, slice: u32, a: mat4x4<f32>, b: mat4x4<f32>) {
-    if (!lane.stores) {
-        return;
-    }
-    let at = slice * 4u * D4 + 2u * lane.part;
-    parts[at] = a[0];
-    parts[at + 1u] = b[0];
-    parts[at + D4] = a[1];
-    parts[at + D4 + 1u] = b[1];
-    parts[at + 2u * D4] = a[2];
-    parts[at + 2u * D4 + 1u] = b[2];
-    parts[at + 3u * D4] = a[3];
-    parts[at + 3u * D4 + 1u] = b[3];
 }
 
 @compute @workgroup_size(WG_X)
@@ -150,18 +119,18 @@ fn attend_few(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgrou
     let factor = exp2(top - most);
     sum_a = scale_columns(sum_a, factor);
     sum_b = scale_columns(sum_b, factor);
-    if (lane.slice >= HALF) {
-        store_sums(lane, lane.slice - HALF, sum_a, sum_b);
+    if (lane.stores && lane.slice >= HALF) {
+        store_sums(lane.slice - HALF, lane.part, sum_a, sum_b);
     }
     workgroupBarrier();
     if (lane.slice + HALF < SLICES) {
         let at = lane.slice * 4u * D4 + 2u * lane.part;
-        sum_a += mat4x4<f32>(parts[at], parts[at + D4], parts[at + 2u * D4], parts[at + 3u * D4]);
-        sum_b += mat4x4<f32>(parts[at + 1u], parts[at + D4 + 1u], parts[at + 2u * D4 + 1u], parts[at + 3u * D4 + 1u]);
+        sum_a += mat4x4<f32>(sums[at], sums[at + D4], sums[at + 2u * D4], sums[at + 3u * D4]);
+        sum_b += mat4x4<f32>(sums[at + 1u], sums[at + D4 + 1u], sums[at + 2u * D4 + 1u], sums[at + 3u * D4 + 1u]);
     }
     workgroupBarrier();
-    if (lane.slice < HALF) {
-        store_sums(lane, lane.slice, sum_a, sum_b);
+    if (lane.stores && lane.slice < HALF) {
+        store_sums(lane.slice, lane.part, sum_a, sum_b);
     }
     workgroupBarrier();
     var all = vec4<f32>();
@@ -171,7 +140,7 @@ fn attend_few(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgrou
     for (var j = index; j < 4u * D4; j += WG_X) {
         var sum = vec4<f32>();
         for (var s = 0u; s < HALF; s++) {
-            sum += parts[s * 4u * D4 + j];
+            sum += sums[s * 4u * D4 + j];
         }
         put(work, work.t0 + j / D4, j % D4, sum, most[j / D4], all[j / D4]);
     }

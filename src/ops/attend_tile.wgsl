@@ -79,15 +79,6 @@ fn load_values_step(work: Work, c0: u32, index: u32) {
     }
 }
 
-// The scores of four queries with the invocation's four rows, masked where a query (t0 + 0..3) does not see a row.
-fn mask(m: mat4x4<f32>, rows: vec4<u32>, end: u32, t0: u32) -> mat4x4<f32> {
-    let low = vec4<f32>(MASKED);
-    return mat4x4<f32>(select(low, m[0], rows < vec4<u32>(min(end, visible(t0)))),
-                       select(low, m[1], rows < vec4<u32>(min(end, visible(t0 + 1u)))),
-                       select(low, m[2], rows < vec4<u32>(min(end, visible(t0 + 2u)))),
-                       select(low, m[3], rows < vec4<u32>(min(end, visible(t0 + 3u)))));
-}
-
 // The largest score of each query.
 fn largest(m: mat4x4<f32>) -> vec4<f32> {
     let t = transpose(m);
@@ -109,10 +100,6 @@ fn all_sum(at: u32) -> vec4<f32> {
         sum += left[x * STRIDE + at];
     }
     return sum;
-}
-
-fn weights(m: mat4x4<f32>, top: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4<f32>(exp2(m[0] - top.x), exp2(m[1] - top.y), exp2(m[2] - top.z), exp2(m[3] - top.w));
 }
 
 @compute @workgroup_size(WG_X, WG_Y)
@@ -158,7 +145,7 @@ fn attend_tile(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgro
         for (var h = 0u; h < QUADS; h++) {
             let most = all_largest(mine + h, top[h]);
             let old = exp2(top[h] - most);
-            let w = transpose(weights(s[h], most)); // a column for each cache row
+            let w = transpose(powers(s[h], most)); // a column for each cache row
             top[h] = most;
             total[h] = total[h] * old + ((w[0] + w[1]) + (w[2] + w[3]));
             s[h] = w;

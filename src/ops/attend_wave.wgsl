@@ -12,21 +12,6 @@ var<workgroup> sums: array<vec4<f32>, MOST_SUBGROUPS * 4u * D4>; // [subgroup, q
 var<workgroup> tops: array<vec4<f32>, MOST_SUBGROUPS>;
 var<workgroup> totals: array<vec4<f32>, MOST_SUBGROUPS>;
 
-// Elements of four queries, a column each: the first four of an eight, and the next.
-struct Queries {
-    a: mat4x4<f32>,
-    b: mat4x4<f32>,
-}
-
-fn load_queries(work: Work, own: u32) -> Queries {
-    let last = p.n_t - 1u;
-    let q0 = query_eight(work.kv, work.t0, own);
-    let q1 = query_eight(work.kv, min(work.t0 + 1u, last), own);
-    let q2 = query_eight(work.kv, min(work.t0 + 2u, last), own);
-    let q3 = query_eight(work.kv, min(work.t0 + 3u, last), own);
-    return Queries(mat4x4<f32>(q0.a, q1.a, q2.a, q3.a), mat4x4<f32>(q0.b, q1.b, q2.b, q3.b));
-}
-
 // Row r of the team in the step from c, within the window. Past the end that is the last row again, whose score is
 // masked.
 fn row_of(work: Work, team: u32, c: u32, r: u32) -> u32 {
@@ -50,18 +35,6 @@ fn gather(s: array<vec4<f32>, 8>, own: u32) -> vec4<f32> {
 fn add_shuffled(m: mat4x4<f32>, mask: u32) -> mat4x4<f32> {
     return m + mat4x4<f32>(subgroupShuffleXor(m[0], mask), subgroupShuffleXor(m[1], mask),
                            subgroupShuffleXor(m[2], mask), subgroupShuffleXor(m[3], mask));
-}
-
-fn store_sums(group: u32, own: u32, a: mat4x4<f32>, b: mat4x4<f32>) {
-    let at = group * 4u * D4 + 2u * own;
-    sums[at] = a[0];
-    sums[at + 1u] = b[0];
-    sums[at + D4] = a[1];
-    sums[at + D4 + 1u] = b[1];
-    sums[at + 2u * D4] = a[2];
-    sums[at + 2u * D4 + 1u] = b[2];
-    sums[at + 3u * D4] = a[3];
-    sums[at + 3u * D4 + 1u] = b[3];
 }
 
 @compute @workgroup_size(WG_X)

@@ -49,10 +49,16 @@ static void write_function(const uint32_t *spec, char *text, size_t capacity)
              expression ? expression : "a");
 }
 
+#ifdef QN_MODELS_ONLY
+#define FUNCTIONS "silu"
+#else
+#define FUNCTIONS "silu", "functions"
+#endif
+
 static const qn_kernel_row rows[] = {
     [ROW_VEC4] = {.name = "elementwise.vec4",
                   .source = "elementwise",
-                  .with = {"element4", "functions"},
+                  .with = {"element4", FUNCTIONS},
                   .entry = "main",
                   .access = "rrrw",
                   .workgroup = {256, 1, 1},
@@ -61,7 +67,7 @@ static const qn_kernel_row rows[] = {
                   .write = write_function},
     [ROW_SCALAR] = {.name = "elementwise.scalar",
                     .source = "elementwise",
-                    .with = {"element1", "functions"},
+                    .with = {"element1", FUNCTIONS},
                     .entry = "main",
                     .access = "rrrw",
                     .workgroup = {256, 1, 1},

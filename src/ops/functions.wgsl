@@ -16,11 +16,6 @@ fn to_integer(x: F) -> I {
     return select(y, I(2147483647), x >= F(2147483648.0));
 }
 
-// x / (1 + exp(-x)); at x = -87 the result is already 1e-36.
-fn silu(x: F) -> F {
-    return x / (F(1.0) + exp(min(-x, F(87.0))));
-}
-
 fn sigmoid(x: F) -> F {
     return F(1.0) / (F(1.0) + exp(bound(-x, F(-87.0), F(87.0))));
 }

@@ -16,8 +16,9 @@ const PASSES: u32 = (UNITS + WG_X - 1u) / WG_X;
 // Units of a step that share a scale, and their scales.
 const RUN: u32 = select(QUADS, 2u, GROUP == 16u && QUADS > 2u);
 const RUNS: u32 = QUADS / RUN;
-// Words of a step (for each row), where it is read ahead.
-const AHEAD: u32 = select(1u, QUADS * UNIT_WORDS, W_QUANTIZED);
+// Units of a step that are read ahead, and their words (for each row).
+const UNITS_AHEAD: u32 = select(0u, QUADS, W_QUANTIZED);
+const AHEAD: u32 = max(UNITS_AHEAD * UNIT_WORDS, 1u);
 
 struct Step {
     words: array<vec4<u32>, AHEAD>,
@@ -44,7 +45,7 @@ fn quad_of(tile: u32, i: u32) -> u32 {
 fn read_step(quad: u32, first: u32) -> Step {
     var s: Step;
     if (W_QUANTIZED && first < UNITS) {
-        for (var i = 0u; i < QUADS; i++) {
+        for (var i = 0u; i < UNITS_AHEAD; i++) {
             let at = quad_index(quad, (first + i) * UNIT_WORDS, WORDS);
             for (var j = 0u; j < UNIT_WORDS; j++) {
                 s.words[i * UNIT_WORDS + j] = wdata[at + 4u * j];

@@ -14,7 +14,7 @@
     .name = "linear." variant, .source = "linear_gemv_" ending,                                                        \
     .with = {"storage", "linear_out", "linear4", "weights4", "linear_gemv", operand}, .entry = "main",                 \
     .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}, .preferred = QN_ROW_GPU,               \
-    .min_rows = 1, .max_rows = 1,                                                                                      \
+    .min_rows = 1, .max_rows = 1, .unroll = 8,                                                                         \
     .consts = {{"TILE_N", 4 * (quads) * (tiles)}, {"TILE_M", 1}, {"QUADS", quads}, {"NORMS", 1},                       \
                {"GATES", 2 * (quads) * (tiles)},  __VA_ARGS__}
 #define X_FLOAT   "linear_x_float"
@@ -27,7 +27,7 @@
 #define GEMM8_ROW(variant, lanes)                                                                                      \
     .name = "linear." variant, .source = "linear_gemm8", .with = {"storage", "linear_out", "weights", "linear8"},      \
     .entry = "main", .access = "rrrrrrrw", .workgroup = {lanes, 1, 1}, .spec = {QN_LINEAR_SPEC}, .inexact = true,      \
-    .preferred = QN_ROW_GPU, .min_rows = 17
+    .preferred = QN_ROW_GPU, .min_rows = 17, .unroll = 16
 #define TILE8(m, n, micro_m, micro_n, slices)                                                                          \
     {"BLOCKS8", 1}, {"NO_FLOATS", 1}, {"GATES", (n) / 2}, {"TILE_M", m}, {"TILE_N", n}, {"MICRO_M", micro_m},          \
         {"MICRO_N", micro_n},                                                                                          \

@@ -63,6 +63,7 @@ typedef struct qn_kernel_row {
     uint32_t workgroup_bytes; /* of workgroup memory, where it is over the 16 KiB that every device has */
     qn_row_class preferred;
     uint32_t min_rows, max_rows; /* live rows for which it is preferred; max 0: no bound        */
+    uint32_t unroll;             /* where indices are checked, loops of so many turns are written out  */
     bool checked;                /* indexed by data: keep the implementation's bounds checks           */
     bool never_preferred;        /* only when forced (reference rows for comparison)                   */
     bool inexact;                /* rounds activations to fewer bits: QN_PRECISION_AUTO only            */
@@ -348,10 +349,8 @@ bool qn_shape_equal(const qn_shape *a, const qn_shape *b);
 /* "[1,5,96]"; returns text. */
 const char *qn_shape_text(const qn_shape *shape, char *text, size_t capacity);
 
-/* The WGSL of a row with a dispatch's constants: feature lines, constants, `with` files, source. `subgroups`: the lines
- * that enable subgroup operations where it is to be compiled (qn_gpu_wgsl_enable_subgroups, for the device here).
- * Free with qn_free. */
+/* The WGSL of a row with a dispatch's constants: feature lines, constants, `with` files, source. Free with qn_free. */
 qn_status qn_row_source(const qn_allocator *a, const qn_kernel_row *row, const uint32_t spec[QN_MAX_SPEC],
-                        const char *subgroups, char **text);
+                        const qn_wgsl_target *target, char **text);
 
 #endif

@@ -1,5 +1,4 @@
 /* inspect.c - a model file's header, and the memory that it would take, without a GPU. */
-#include "base/file.h"
 #include "base/limits.h"
 #include "format/quant.h"
 #include "graph/graph.h"
@@ -16,7 +15,7 @@ typedef struct tensor_text {
 
 struct qn_inspection {
     const qn_allocator *allocator;
-    qn_file file;
+    uint64_t file_bytes;
     qn_gguf *gguf;
     qn_model *model;
     qn_status runnable; /* why the model does not run here, or ok */
@@ -60,7 +59,7 @@ static qn_status describe_for(const qn_inspection *in, const qn_device_info *dev
     *model = NULL;
     QN_TRY(in->runnable);
     qn_status runnable;
-    QN_TRY(qn_model_read(in->allocator, in->gguf, in->file.size, true, model, &runnable));
+    QN_TRY(qn_model_read(in->allocator, in->gguf, in->file_bytes, true, model, &runnable));
     qn_model_tensor *tensors = NULL;
     size_t n_tensors;
     qn_status s = qn_model_describe(*model, in->gguf, device, &tensors, &n_tensors);
@@ -72,35 +71,16 @@ static qn_status describe_for(const qn_inspection *in, const qn_device_info *dev
     return s;
 }
 
-static qn_status open_inspection(qn_inspection *in, const char *path)
+/* What the whole header says. */
+static qn_status fill_inspection(qn_inspection *in)
 {
-    QN_TRY(qn_file_open(path, &in->file));
-    qn_source source = qn_file_source(&in->file);
-    QN_TRY(qn_in(qn_gguf_open(in->allocator, &source, &in->gguf), "%s", path));
-    QN_TRY(qn_model_read(in->allocator, in->gguf, in->file.size, false, &in->model, &in->runnable));
+    QN_TRY(qn_model_read(in->allocator, in->gguf, in->file_bytes, false, &in->model, &in->runnable));
     qn_device_info core = qn_core_device();
     qn_model *described;
     if (describe_for(in, &core, &described).code == QN_OK)
         in->model->info.weight_gpu_bytes = described->info.weight_gpu_bytes;
     qn_model_close(described);
     return list_tensors(in);
-}
-
-qn_status qn_inspect_open(const qn_allocator *allocator, const char *path, qn_inspection **inspection)
-{
-    *inspection = NULL;
-    void *p;
-    allocator = qn_allocator_or_default(allocator);
-    QN_TRY(qn_alloc(allocator, 1, sizeof(qn_inspection), "inspection", &p));
-    qn_inspection *in = p;
-    in->allocator = allocator;
-    qn_status s = open_inspection(in, path);
-    if (s.code != QN_OK) {
-        qn_inspect_close(in);
-        return s;
-    }
-    *inspection = in;
-    return qn_ok();
 }
 
 void qn_inspect_close(qn_inspection *inspection)
@@ -112,9 +92,66 @@ void qn_inspect_close(qn_inspection *inspection)
     qn_free(in->allocator, in->tensors);
     qn_model_close(in->model);
     qn_gguf_close(in->gguf);
-    qn_file_close(&in->file);
     qn_free(in->allocator, in);
 }
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+struct qn_inspector {
+    const qn_allocator *allocator;
+    qn_source source;
+    qn_gguf_reader *reader;
+    qn_inspection *inspection;
+};
+
+qn_status qn_inspector_open(const qn_allocator *allocator, const qn_source *source, qn_inspector **inspector)
+{
+    *inspector = NULL;
+    void *p;
+    allocator = qn_allocator_or_default(allocator);
+    QN_TRY(qn_alloc(allocator, 1, sizeof(qn_inspector), "inspector", &p));
+    qn_inspector *r = p;
+    r->allocator = allocator;
+    r->source = *source;
+    qn_status s = qn_gguf_reader_open(allocator, &r->source, &r->reader);
+    if (s.code == QN_OK && (s = qn_alloc(allocator, 1, sizeof(qn_inspection), "inspection", &p)).code == QN_OK) {
+        r->inspection = p;
+        r->inspection->allocator = allocator;
+        r->inspection->file_bytes = source->size;
+        *inspector = r;
+    } else {
+        qn_inspector_close(r);
+    }
+    return s;
+}
+
+qn_status qn_inspector_step(qn_inspector *inspector, qn_inspection **inspection, bool *pending)
+{
+    qn_inspection *in = inspector->inspection;
+    *inspection = NULL;
+    if (pending) *pending = false;
+    if (!in) return qn_fail(QN_ERR_STATE, "the inspection was handed out already");
+    QN_TRY(qn_gguf_reader_step(inspector->reader, &in->gguf));
+    if (pending) *pending = !in->gguf;
+    if (!in->gguf) return qn_ok();
+    inspector->inspection = NULL;
+    qn_status s = fill_inspection(in);
+    if (s.code == QN_OK)
+        *inspection = in;
+    else
+        qn_inspect_close(in);
+    return s;
+}
+
+void qn_inspector_close(qn_inspector *inspector)
+{
+    if (!inspector) return;
+    qn_inspect_close(inspector->inspection);
+    qn_gguf_reader_close(inspector->reader);
+    qn_free(inspector->allocator, inspector);
+}
+
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 const qn_model_info *qn_inspect_info(const qn_inspection *inspection)
 {
@@ -174,6 +211,7 @@ static qn_status predict(const qn_model *model, const qn_device_info *device, co
     QN_TRY(qn_session_sizes(model, device, options, &sizes));
     bool chosen = options && options->ctx;
     for (;;) {
+        *plan = (qn_memory_plan){0};
         qn_status s = plan_session(model, device, &sizes, options ? options->precision : QN_PRECISION_EXACT, plan);
         if (s.code == QN_OK && gpu_memory && plan->total > gpu_memory)
             s = qn_fail(QN_ERR_GPU_MEMORY, "%" PRIu64 " bytes of GPU memory are needed, %" PRIu64 " are allowed",

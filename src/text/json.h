@@ -12,6 +12,8 @@ typedef struct qn_json_text {
     size_t n;
 } qn_json_text;
 
+bool qn_json_is(qn_json_text s, const char *text);
+
 /* Parses a whole text, which must be an object. Close with json_decref. */
 qn_status qn_json_parse(const char *data, size_t size, json_t **root);
 /* A member; NULL when it is missing or null. */

@@ -5,11 +5,6 @@
 
 enum { MAX_NESTING = 8 };
 
-static bool is(qn_json_text s, const char *text)
-{
-    return s.n == strlen(text) && memcmp(s.text, text, s.n) == 0;
-}
-
 /* ---- decoder --------------------------------------------------------------------------------- */
 
 static qn_status add_step(qn_components *c, qn_decode_step step)
@@ -49,7 +44,7 @@ static qn_status add_strip(const json_t *component, qn_components *c)
     QN_TRY(read_count(component, "stop", &step.end));
     if (step.from.n == 0 || step.from.n > 4) return qn_fail(QN_ERR_FORMAT, "content is not one character");
     if (!c->fused) return add_step(c, step);
-    if (!is(step.from, " ") || step.end != 0 || c->strip_start != 0)
+    if (!qn_json_is(step.from, " ") || step.end != 0 || c->strip_start != 0)
         return qn_fail(QN_ERR_UNSUPPORTED, "behind Fuse only spaces at the start are supported");
     c->strip_start = step.start;
     return qn_ok();
@@ -64,7 +59,7 @@ static qn_status add_metaspace(const json_t *component, qn_components *c)
     QN_TRY(qn_json_bool(component, "add_prefix_space", true, &prefix));
     if (qn_json_get(component, "prepend_scheme")) QN_TRY(qn_json_string(component, "prepend_scheme", &scheme));
     if (step.from.n == 0 || step.from.n > 4) return qn_fail(QN_ERR_FORMAT, "replacement is not one character");
-    if (prefix && !is(scheme, "never")) c->strip_start = 1;
+    if (prefix && !qn_json_is(scheme, "never")) c->strip_start = 1;
     return add_step(c, step);
 }
 
@@ -98,7 +93,7 @@ static qn_status add_decoder(const json_t *component, qn_components *c, int dept
                  {"ByteFallback", add_byte_fallback}, {"Metaspace", add_metaspace}, {"Fuse", add_fuse}};
     qn_json_text type;
     QN_TRY(qn_json_string(component, "type", &type));
-    if (is(type, "Sequence")) {
+    if (qn_json_is(type, "Sequence")) {
         const json_t *list, *one;
         size_t i;
         QN_TRY(qn_json_array(component, "decoders", &list));
@@ -108,7 +103,7 @@ static qn_status add_decoder(const json_t *component, qn_components *c, int dept
         return qn_ok();
     }
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
-        if (is(type, kinds[k].name)) return qn_in(kinds[k].add(component, c), "%s", kinds[k].name);
+        if (qn_json_is(type, kinds[k].name)) return qn_in(kinds[k].add(component, c), "%s", kinds[k].name);
     return qn_fail(QN_ERR_UNSUPPORTED,
                    "the decoder %s is not supported (ByteLevel, Replace, Strip, ByteFallback, Metaspace, Fuse are)",
                    qn_show(type.text, type.n).text);
@@ -239,9 +234,9 @@ static qn_status add_post_processor(const json_t *component, qn_components *c, i
     const json_t *list, *one;
     size_t i;
     QN_TRY(qn_json_string(component, "type", &type));
-    if (is(type, "ByteLevel")) return qn_ok(); /* offsets only */
-    if (is(type, "TemplateProcessing")) return qn_in(read_template(component, c), "TemplateProcessing");
-    if (!is(type, "Sequence"))
+    if (qn_json_is(type, "ByteLevel")) return qn_ok(); /* offsets only */
+    if (qn_json_is(type, "TemplateProcessing")) return qn_in(read_template(component, c), "TemplateProcessing");
+    if (!qn_json_is(type, "Sequence"))
         return qn_fail(QN_ERR_UNSUPPORTED,
                        "the post-processor %s is not supported (TemplateProcessing, ByteLevel, Sequence are)",
                        qn_show(type.text, type.n).text);

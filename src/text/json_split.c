@@ -7,11 +7,6 @@
 
 enum { MAX_NESTING = 8 };
 
-static bool is(qn_json_text s, const char *text)
-{
-    return s.n == strlen(text) && memcmp(s.text, text, s.n) == 0;
-}
-
 /* {"String": ...} or {"Regex": ...}, compiled. */
 static qn_status read_pattern(const qn_allocator *a, const json_t *component, qn_pretokenizer **out)
 {
@@ -75,8 +70,8 @@ static qn_status add_normalizer(const json_t *component, qn_normalizer *normaliz
     qn_json_text type;
     size_t k = 0, n = sizeof kinds / sizeof kinds[0];
     QN_TRY(qn_json_string(component, "type", &type));
-    if (is(type, "Sequence")) return normalizer_sequence(component, normalizer, depth);
-    while (k < n && !is(type, kinds[k].name)) k++;
+    if (qn_json_is(type, "Sequence")) return normalizer_sequence(component, normalizer, depth);
+    while (k < n && !qn_json_is(type, kinds[k].name)) k++;
     if (k == n)
         return qn_fail(QN_ERR_UNSUPPORTED,
                        "the normalizer %s is not supported (NFC, NFD, NFKC, NFKD, Prepend, Replace are)",
@@ -113,7 +108,7 @@ static qn_status read_behaviour(const json_t *component, const char *missing, qn
     qn_json_text name = {missing, missing ? strlen(missing) : 0};
     if (!missing || qn_json_get(component, "behavior")) QN_TRY(qn_json_string(component, "behavior", &name));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (!is(name, names[i])) continue;
+        if (!qn_json_is(name, names[i])) continue;
         *behaviour = (qn_split_behaviour)i;
         return qn_ok();
     }
@@ -158,16 +153,17 @@ static qn_status add_metaspace(const qn_allocator *a, const json_t *component, q
     qn_json_text replacement, scheme = {"always", 6};
     bool prefix, split;
     QN_TRY(qn_json_string(component, "replacement", &replacement));
-    if (replacement.n == 0 || replacement.n > 4 || is(replacement, " "))
+    if (replacement.n == 0 || replacement.n > 4 || qn_json_is(replacement, " "))
         return qn_fail(QN_ERR_FORMAT, "replacement is not one character");
     QN_TRY(qn_json_bool(component, "add_prefix_space", true, &prefix));
     if (qn_json_get(component, "prepend_scheme")) QN_TRY(qn_json_string(component, "prepend_scheme", &scheme));
     QN_TRY(qn_json_bool(component, "split", true, &split));
-    if (!is(scheme, "always") && !is(scheme, "first") && !is(scheme, "never"))
+    if (!qn_json_is(scheme, "always") && !qn_json_is(scheme, "first") && !qn_json_is(scheme, "never"))
         return qn_fail(QN_ERR_FORMAT, "there is no prepend_scheme '%s'", qn_show(scheme.text, scheme.n).text);
     memcpy(step->space, replacement.text, replacement.n);
     memcpy(step->prefix, replacement.text, replacement.n);
-    if (prefix && !is(scheme, "never")) step->prefix_where = is(scheme, "first") ? QN_PREFIX_FIRST : QN_PREFIX_ALWAYS;
+    if (prefix && !qn_json_is(scheme, "never"))
+        step->prefix_where = qn_json_is(scheme, "first") ? QN_PREFIX_FIRST : QN_PREFIX_ALWAYS;
     if (!split) return qn_ok();
     char *pattern;
     QN_TRY(qn_pattern_literal(a, replacement.text, replacement.n, &pattern));
@@ -203,9 +199,9 @@ static qn_status add_pre_tokenizer(const json_t *component, qn_splitter *splitte
                  {"Metaspace", add_metaspace}};
     qn_json_text type;
     QN_TRY(qn_json_string(component, "type", &type));
-    if (is(type, "Sequence")) return pre_tokenizer_sequence(component, splitter, c, depth);
+    if (qn_json_is(type, "Sequence")) return pre_tokenizer_sequence(component, splitter, c, depth);
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
-        if (!is(type, kinds[k].name)) continue;
+        if (!qn_json_is(type, kinds[k].name)) continue;
         if (c->byte_level) /* which has turned the text into its alphabet */
             return qn_fail(QN_ERR_UNSUPPORTED, "%s behind ByteLevel is not supported", kinds[k].name);
         if (splitter->n == QN_SPLIT_MAX_STEPS)

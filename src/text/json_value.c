@@ -1,6 +1,13 @@
 /* json_value.c - values of a JSON text, with errors that name them. */
 #include "text/json.h"
 
+#include <string.h>
+
+bool qn_json_is(qn_json_text s, const char *text)
+{
+    return s.n == strlen(text) && memcmp(s.text, text, s.n) == 0;
+}
+
 qn_status qn_json_parse(const char *data, size_t size, json_t **root)
 {
     json_error_t error;

@@ -45,7 +45,7 @@ static qn_status read_model(reader *r)
     if (!json_is_object(model)) return qn_fail(QN_ERR_FORMAT, "model is missing or not an object");
     if (qn_json_get(model, "type") || !qn_json_get(model, "merges"))
         QN_TRY(qn_in(qn_json_string(model, "type", &type), "model"));
-    if (type.n != 3 || memcmp(type.text, "BPE", 3) != 0)
+    if (!qn_json_is(type, "BPE"))
         return qn_fail(QN_ERR_UNSUPPORTED, "model: type %s is not supported (BPE is)", qn_show(type.text, type.n).text);
     for (size_t i = 0; i < 2; i++) {
         qn_json_text affix = {NULL, 0};

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "format/quant.h"
 #include "support/gguf_builder.h"
+#include "support/host_memory.h"
 #include "support/random_model.h"
 
 /* ---- help ------------------------------------------------------------------------------------------------ */
@@ -50,25 +51,6 @@ static qn_source source_of(memory *m)
     return (qn_source){.user = m, .size = m->end, .read = memory_read};
 }
 
-/* Counts what is allocated; fails the n-th request when n > 0. */
-typedef struct counter {
-    size_t requests, fail_at, live, largest;
-} counter;
-
-static void *counted_resize(void *user, void *ptr, size_t size)
-{
-    counter *c = user;
-    if (size == 0) {
-        c->live -= ptr != NULL;
-        free(ptr);
-        return NULL;
-    }
-    if (++c->requests == c->fail_at) return NULL;
-    if (size > c->largest) c->largest = size;
-    c->live += ptr == NULL;
-    return realloc(ptr, size);
-}
-
 static qn_gguf *open_bytes(const uint8_t *data, size_t size)
 {
     memory m = {.data = data, .size = size};
@@ -95,16 +77,16 @@ static void expect_refused_bytes(const uint8_t *data, size_t size, uint64_t end,
 {
     memory m = {.data = data, .size = size, .end = end};
     qn_source source = source_of(&m);
-    counter c = {0};
-    qn_allocator a = {counted_resize, &c};
+    qn_test_allocator a;
+    qn_test_allocator_init(&a);
     qn_gguf *g = NULL;
-    qn_status status = qn_gguf_open(&a, &source, &g);
+    qn_status status = qn_gguf_open(&a.allocator, &source, &g);
     assert_null(g);
-    assert_int_equal(c.live, 0);
+    assert_int_equal(a.blocks, 0);
     if (status.code != code || !strstr(status.text, text))
         fail_msg("expected %s with \"%s\", got %s: %s", qn_code_name(code), text, qn_code_name(status.code),
                  status.text);
-    assert_true(c.largest <= (4u << 20)); /* no count of a hostile file decides an allocation */
+    assert_true(a.largest <= (4u << 20)); /* no count of a hostile file decides an allocation */
 }
 
 static void expect_refused(qn_builder *b, qn_code code, const char *text)
@@ -426,19 +408,16 @@ static void test_out_of_memory(void **state)
     uint8_t *data = qn_builder_bytes(b, &size);
     qn_builder_free(b);
     qn_gguf *g = NULL;
-    counter c = {0};
     for (size_t n = 1; !g; n++) {
-        c = (counter){.fail_at = n};
-        qn_allocator a = {counted_resize, &c};
+        qn_test_allocator a;
+        qn_test_allocator_init(&a);
+        a.fail_at = n;
         memory m = {.data = data, .size = size};
         qn_source source = source_of(&m);
-        qn_status status = qn_gguf_open(&a, &source, &g);
+        qn_status status = qn_gguf_open(&a.allocator, &source, &g);
         assert_int_equal(status.code, g ? QN_OK : QN_ERR_MEMORY);
-        if (!g) assert_int_equal(c.live, 0);
-        if (g) {
-            qn_gguf_close(g);
-            assert_int_equal(c.live, 0);
-        }
+        if (g) qn_gguf_close(g);
+        assert_int_equal(a.blocks, 0);
         assert_true(n < 100);
     }
     free(data);

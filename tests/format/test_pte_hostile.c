@@ -1,5 +1,6 @@
 /* Damaged ExecuTorch files: an error or a success, never a read outside of the file, a leak or a large allocation.
  * Under the sanitizers (make asan) a read past the end is seen: every input lies in memory of exactly its size. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -9,46 +10,35 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "support/host_memory.h"
 #include "support/pte_builder.h"
 #include "support/pte_text.h"
 
 enum { FLIPS = 10000, EXPANSION = 64 }; /* bytes of memory for a byte of the file, and 64 KiB beside */
 
-/* Counts what is allocated; fails the n-th request when n > 0. */
-typedef struct counter {
-    size_t requests, fail_at, live, total;
-} counter;
-
-static void *counted_resize(void *user, void *ptr, size_t size)
-{
-    counter *c = user;
-    if (size == 0) {
-        c->live -= ptr != NULL;
-        free(ptr);
-        return NULL;
-    }
-    if (++c->requests == c->fail_at) return NULL;
-    c->total += size;
-    c->live += ptr == NULL;
-    return realloc(ptr, size);
-}
-
 static FILE *nowhere;
 
 /* Opens and reads everything; says whether the file was accepted and its graphs and data were found. */
-static bool try_bytes(const uint8_t *data, size_t size, const qn_fbb *ptd, counter *c)
+static bool try_with(qn_test_allocator *a, const uint8_t *data, size_t size, const qn_fbb *ptd)
 {
-    qn_allocator a = {counted_resize, c};
     qn_pte_file file = {"test.pte", {data, size}}, extra = {0};
     if (ptd) extra = (qn_pte_file){"data.ptd", {ptd->data, ptd->size}};
     qn_pte *pte;
-    qn_status s = qn_pte_open(&a, &file, &extra, ptd ? 1 : 0, &pte);
+    qn_status s = qn_pte_open(&a->allocator, &file, &extra, ptd ? 1 : 0, &pte);
     if (s.code == QN_OK) s = qn_pte_text(pte, nowhere);
     if (s.code != QN_OK && s.text[0] == '\0') fail_msg("a failure without a text");
     qn_pte_close(pte);
-    if (c->live != 0) fail_msg("%zu allocations are left", c->live);
-    if (c->total > (size_t)EXPANSION * size + (64u << 10)) fail_msg("%zu bytes for a file of %zu", c->total, size);
+    uint64_t blocks = a->blocks, asked = a->asked;
+    if (blocks != 0) fail_msg("%" PRIu64 " allocations are left", blocks);
+    if (asked > (uint64_t)EXPANSION * size + (64u << 10)) fail_msg("%" PRIu64 " bytes for a file of %zu", asked, size);
     return s.code == QN_OK;
+}
+
+static bool try_bytes(const uint8_t *data, size_t size, const qn_fbb *ptd)
+{
+    qn_test_allocator a;
+    qn_test_allocator_init(&a);
+    return try_with(&a, data, size, ptd);
 }
 
 typedef struct fixture {
@@ -76,14 +66,12 @@ static void test_truncation(void **state)
     for (size_t i = 0; i < 2; i++) {
         fixture f = read_fixture(folders[i]);
         for (size_t size = 0; size < f.size; size += 64) {
-            counter c = {0};
             uint8_t *part = malloc(size ? size : 1);
             memcpy(part, f.data, size);
-            assert_false(try_bytes(part, size, NULL, &c));
+            assert_false(try_bytes(part, size, NULL));
             free(part);
         }
-        counter c = {0};
-        assert_true(try_bytes(f.data, f.size, NULL, &c));
+        assert_true(try_bytes(f.data, f.size, NULL));
         free(f.data);
     }
 }
@@ -110,11 +98,10 @@ static void test_random_flips(void **state)
     fixture files[] = {read_fixture("sdpa_dyn_state"), read_fixture("rope_table_dynpos"), {p.b.data, p.b.size}};
     for (int i = 0; i < FLIPS; i++) {
         const fixture *f = &files[i % 3];
-        counter c = {0};
         uint8_t *copy = malloc(f->size);
         memcpy(copy, f->data, f->size);
         flip(copy, f->size, 4, &draw);
-        accepted += try_bytes(copy, f->size, i % 3 == 2 ? &ptd : NULL, &c);
+        accepted += try_bytes(copy, f->size, i % 3 == 2 ? &ptd : NULL);
         free(copy);
     }
     print_message("%zu of %d changed files were accepted\n", accepted, FLIPS);
@@ -130,13 +117,12 @@ static void test_random_flips_of_a_data_file(void **state)
     qn_pte_builder p = qn_pte_builder_new(32);
     qn_pte_builder_finish(&p);
     for (int i = 0; i < FLIPS / 10; i++) {
-        counter c = {0};
         qn_fbb ptd = qn_ptd_build("outside");
         uint8_t *copy = malloc(ptd.size);
         memcpy(copy, ptd.data, ptd.size);
         flip(copy, ptd.size, 5, &draw);
         const qn_fbb exact = {copy, ptd.size, ptd.size};
-        try_bytes(p.b.data, p.b.size, &exact, &c);
+        try_bytes(p.b.data, p.b.size, &exact);
         free(copy);
         qn_fbb_free(&ptd);
     }
@@ -149,11 +135,13 @@ static void test_out_of_memory_at_every_request(void **state)
     qn_fbb ptd = qn_ptd_build("outside");
     qn_pte_builder p = qn_pte_builder_new(32);
     qn_pte_builder_finish(&p);
-    counter c = {0};
-    assert_true(try_bytes(p.b.data, p.b.size, &ptd, &c));
-    for (size_t n = c.requests; n > 0; n--) {
-        counter failing = {.fail_at = n};
-        assert_false(try_bytes(p.b.data, p.b.size, &ptd, &failing));
+    qn_test_allocator a;
+    qn_test_allocator_init(&a);
+    assert_true(try_with(&a, p.b.data, p.b.size, &ptd));
+    for (uint64_t n = a.calls; n > 0; n--) {
+        qn_test_allocator_init(&a);
+        a.fail_at = n;
+        assert_false(try_with(&a, p.b.data, p.b.size, &ptd));
     }
     qn_fbb_free(&p.b);
     qn_fbb_free(&ptd);
@@ -174,8 +162,7 @@ static void test_one_method_many_times(void **state)
         qn_fbb_point(&b, refs + 4 + 4 * i, plan);
         qn_fbb_point(&b, values + 4 + 4 * i, value);
     }
-    counter c = {0};
-    assert_false(try_bytes(b.data, b.size, NULL, &c));
+    assert_false(try_bytes(b.data, b.size, NULL));
     qn_fbb_free(&b);
 }
 

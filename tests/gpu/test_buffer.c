@@ -135,6 +135,7 @@ static void the_allowed_memory_is_not_passed(void **state)
     qn_assert_fails(s, QN_ERR_GPU_MEMORY, "10000");  /* what is allowed */
     assert_null(b);
     assert_int_equal(qn_engine_gpu_bytes(engine, NULL), start + 8000);
+    assert_int_equal(qn_engine_gpu_refused(engine), start + 8000 + 4000);
     qn_buffer_free(a);
     qn_assert_ok(qn_buffer_create(engine->gpu, QN_BUFFER_STORAGE, 4000, "second", &b));
     qn_buffer_free(b);

@@ -357,23 +357,94 @@ static void a_wrong_row_is_remembered(void **state)
     qn_engine_close(engine);
 }
 
-static void lose_once(void *user, qn_log_level level, const char *line)
+/* ---- what passes ------------------------------------------------------------------------------ */
+
+static const char tried[] = "linear.gemm8_few";
+enum { TRIES = 4, CALLS = 3 }; /* a row is tried so often at most, each time with so many dispatches of it */
+
+/* An engine whose self-test has this row left to try. */
+static qn_engine *open_for_one(qn_engine_options o)
 {
-    qn_engine **engine = user;
-    (void)line;
-    if (level != QN_LOG_DEBUG || !*engine) return; /* a dispatch, and the test has begun */
-    qn_engine_lose_device(*engine);
-    *engine = NULL;
+    qn_engine *engine = NULL;
+    o.baseline = true;
+    qn_assert_ok(qn_test_open_engine(o, &engine));
+    ((qn_device_info *)(uintptr_t)qn_engine_device(engine))->type = QN_ADAPTER_DISCRETE;
+    for (const qn_kernel_table *const *t = qn_kernel_tables; *t; t++)
+        for (uint32_t i = 0; i < (*t)->n_rows; i++)
+            if (strcmp((*t)->rows[i].name, tried) != 0)
+                qn_assert_ok(qn_choices_set_test(&engine->choices, &(*t)->rows[i], false));
+    return engine;
+}
+
+/* What the self-test finds of it; error_behind: the step behind which WebGPU reports an error. */
+static bool is_found_wrong(qn_engine *engine, uint32_t error_behind)
+{
+    qn_self_test *test;
+    bool done = false;
+    qn_assert_ok(qn_self_test_open(engine, false, &test));
+    for (uint32_t n = 1; !done; n++) {
+        qn_assert_ok(qn_self_test_step(test, &done));
+        if (!done && n == error_behind) qn_test_cause_error(engine);
+    }
+    assert_int_equal(qn_self_test_found(test), 1);
+    qn_self_test_close(test);
+    assert_true(route(engine, tried)->tested);
+    return route(engine, tried)->wrong;
+}
+
+/* The broken row's kernels are forgotten, and those compiled from now on are whole. */
+static void mend(qn_engine *engine)
+{
+    qn_cached_kernel *cached = engine->kernels;
+    for (size_t i = 0; i < engine->n_kernels; i++)
+        if (cached[i].row && strcmp(cached[i].row->name, engine->break_route) == 0) cached[i].row = NULL;
+    qn_free(engine->allocator, engine->break_route);
+    engine->break_route = NULL;
+}
+
+/* A row is right if it was right in one try of four. */
+static void a_row_that_was_wrong_at_first_is_used(void **state)
+{
+    (void)state;
+    for (uint32_t wrong_tries = 1; wrong_tries <= TRIES; wrong_tries++) {
+        qn_test_mishap mending = {0};
+        qn_engine_options options = qn_test_mishap_options(&mending);
+        options.break_route = tried;
+        qn_engine *engine = open_for_one(options);
+        mending = (qn_test_mishap){engine, tried, (wrong_tries - 1) * CALLS, mend};
+        assert_int_equal(is_found_wrong(engine, 0), wrong_tries == TRIES);
+        assert_null(mending.engine);
+        qn_engine_close(engine);
+    }
+}
+
+/* WebGPU fails once, while a call is recorded or while its results are waited for: as well. */
+static void an_error_that_passes_condemns_no_row(void **state)
+{
+    (void)state;
+    for (uint32_t call = 0; call < CALLS; call++) {
+        qn_test_mishap mishap = {0};
+        qn_engine *engine = open_for_one(qn_test_mishap_options(&mishap));
+        mishap = (qn_test_mishap){engine, tried, call, qn_test_cause_error};
+        assert_false(is_found_wrong(engine, 0));
+        assert_null(mishap.engine);
+        qn_engine_close(engine);
+    }
+    for (uint32_t step = 1; step <= CALLS; step++) {
+        qn_engine *engine = open_for_one((qn_engine_options){0});
+        assert_false(is_found_wrong(engine, step));
+        qn_engine_close(engine);
+    }
 }
 
 /* Which kernels it falls over cannot be told, but how to go on without them. */
 static void a_device_lost_in_the_test_is_told(void **state)
 {
     (void)state;
-    qn_engine *engine = NULL, *to_lose = NULL;
-    const qn_engine_options options = {.trace = true, .log = lose_once, .log_user = &to_lose};
-    qn_assert_ok(qn_test_open_engine(options, &engine));
-    to_lose = engine;
+    qn_test_mishap mishap = {0};
+    qn_engine *engine = NULL;
+    qn_assert_ok(qn_test_open_engine(qn_test_mishap_options(&mishap), &engine));
+    mishap = (qn_test_mishap){.engine = engine, .happen = qn_engine_lose_device};
     qn_self_test *test;
     bool done = false;
     qn_assert_ok(qn_self_test_open(engine, true, &test));
@@ -381,7 +452,7 @@ static void a_device_lost_in_the_test_is_told(void **state)
     while (s.code == QN_OK && !done) s = qn_self_test_step(test, &done);
     qn_self_test_close(test);
     qn_assert_fails(s, QN_ERR_DEVICE_LOST, "--baseline");
-    assert_null(to_lose);
+    assert_null(mishap.engine);
     qn_engine_close(engine);
     qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .self_test = true}, &engine));
     for (const qn_kernel_table *const *t = qn_kernel_tables; *t; t++)
@@ -404,6 +475,8 @@ int main(void)
         TEST(a_wrong_row_is_remembered),
         TEST(an_opening_is_given_up),
         TEST(a_self_test_is_given_up),
+        TEST(a_row_that_was_wrong_at_first_is_used),
+        TEST(an_error_that_passes_condemns_no_row),
         TEST(a_device_lost_in_the_test_is_told),
     };
     return cmocka_run_group_tests_name("choose", tests, NULL, NULL);

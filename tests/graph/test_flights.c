@@ -340,15 +340,6 @@ static void a_lost_device_is_reported(void **state)
     qn_assert_fails(qn_graph_submit(f->g), QN_ERR_DEVICE_LOST, "open a new one");
 }
 
-/* WebGPU refuses something outside of any scope: half a word is not mapped. The next poll tells. */
-static void cause_an_error(const fixture *f)
-{
-    qn_readback *readback = NULL;
-    qn_assert_ok(qn_readback_create(f->engine->gpu, 16, "half a word", &readback));
-    qn_assert_ok(qn_readback_start(readback, 2));
-    qn_readback_free(readback);
-}
-
 /* The execution that was polled is gone, and what it had been given to read into is free again. */
 static void a_failed_poll_takes_one_execution(void **state)
 {
@@ -356,7 +347,7 @@ static void a_failed_poll_takes_one_execution(void **state)
     build(f, 3);
     set(f, 0);
     qn_assert_ok(qn_graph_submit(f->g));
-    cause_an_error(f);
+    qn_test_cause_error(f->engine);
     bool done = true;
     qn_assert_fails(qn_graph_poll(f->g, &done), QN_ERR_GPU, "WebGPU");
     assert_false(done);

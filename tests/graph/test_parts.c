@@ -2,8 +2,7 @@
  * has not begun, and what is prepared, follows another execution or is short goes whole. */
 #include "support/gpu_harness.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "graph/graph.h"
 
 enum { WIDTH = 8, CHAIN = 100, PARTS = 3 }; /* 16, 64 and the rest */
 
@@ -14,10 +13,10 @@ typedef struct fixture {
     qn_value x, more, total, y, later;
 } fixture;
 
-static fixture open_fixture(uint32_t chain)
+static fixture open_on(qn_engine_options options, uint32_t chain)
 {
     fixture f = {.engine = NULL};
-    qn_assert_ok(qn_test_open_engine((qn_engine_options){0}, &f.engine));
+    qn_assert_ok(qn_test_open_engine(options, &f.engine));
     ((qn_device_info *)(uintptr_t)qn_engine_device(f.engine))->type = QN_ADAPTER_DISCRETE;
     qn_graph *g = f.g = qn_test_graph(f.engine);
     f.x = qn_graph_input(g, "x", QN_F32, qn_shape_4(1, 1, 1, WIDTH));
@@ -37,6 +36,11 @@ static fixture open_fixture(uint32_t chain)
     qn_assert_ok(qn_graph_set_int(g, f.more, 0));
     qn_assert_ok(qn_graph_want(g, f.later, false));
     return f;
+}
+
+static fixture open_fixture(uint32_t chain)
+{
+    return open_on((qn_engine_options){0}, chain);
 }
 
 static void close_fixture(const fixture *f)
@@ -133,12 +137,76 @@ static void a_profile_goes_whole(void **state)
     close_fixture(&f);
 }
 
+/* ---- WebGPU fails in the middle --------------------------------------------------------------- */
+
+/* Dispatches of the first part, the second and the last; what the state holds if nothing was sent from there on. */
+static const struct {
+    uint32_t dispatch;
+    float total;
+} places[] = {{3, 0}, {20, 1}, {90, 1}};
+enum { N_PLACES = sizeof places / sizeof places[0] };
+
+static void assert_total(const fixture *f, float want)
+{
+    float total[WIDTH];
+    qn_assert_ok(qn_test_read_state(f->g, f->total, total));
+    for (int i = 0; i < WIDTH; i++) assert_true(total[i] == want);
+}
+
+/* The submit says so, nothing is under way, and the parts that were sent before have run. The next one starts anew. */
+static void a_part_may_fail(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_PLACES; i++) {
+        qn_test_mishap mishap = {0};
+        bool done;
+        fixture f = open_on(qn_test_mishap_options(&mishap), CHAIN);
+        set_x(&f, 1);
+        mishap = (qn_test_mishap){f.engine, NULL, places[i].dispatch, qn_test_cause_error};
+        qn_assert_fails(qn_graph_submit(f.g), QN_ERR_GPU, "WebGPU");
+        assert_null(mishap.engine);
+        assert_int_equal(qn_graph_in_flight(f.g), 0);
+        qn_assert_ok(qn_graph_poll(f.g, &done));
+        assert_true(done);
+        assert_null(qn_graph_output_data(f.g, f.y, NULL));
+        assert_total(&f, places[i].total);
+        set_x(&f, 2);
+        submit(&f, PARTS);
+        take(&f, places[i].total + 2 + 2 * CHAIN);
+        close_fixture(&f);
+    }
+}
+
+static void the_device_may_be_lost_between_parts(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_PLACES; i++) {
+        qn_test_mishap mishap = {0};
+        bool done;
+        fixture f = open_on(qn_test_mishap_options(&mishap), CHAIN);
+        set_x(&f, 1);
+        mishap = (qn_test_mishap){f.engine, NULL, places[i].dispatch, qn_engine_lose_device};
+        for (int turn = 0; turn < 2; turn++) {
+            qn_assert_fails(qn_graph_submit(f.g), QN_ERR_DEVICE_LOST, "open a new one");
+            qn_assert_fails(qn_graph_poll(f.g, &done), QN_ERR_DEVICE_LOST, "open a new one");
+            assert_false(done);
+        }
+        assert_null(mishap.engine);
+        assert_int_equal(qn_graph_in_flight(f.g), 0);
+        close_fixture(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_the_first_goes_in_parts), cmocka_unit_test(what_is_prepared_goes_whole),
-        cmocka_unit_test(a_short_graph_goes_whole),     cmocka_unit_test(what_is_refused_has_not_begun),
+        cmocka_unit_test(only_the_first_goes_in_parts),
+        cmocka_unit_test(what_is_prepared_goes_whole),
+        cmocka_unit_test(a_short_graph_goes_whole),
+        cmocka_unit_test(what_is_refused_has_not_begun),
         cmocka_unit_test(a_profile_goes_whole),
+        cmocka_unit_test(a_part_may_fail),
+        cmocka_unit_test(the_device_may_be_lost_between_parts),
     };
     return cmocka_run_group_tests_name("parts", tests, NULL, NULL);
 }

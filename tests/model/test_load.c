@@ -189,38 +189,28 @@ static qn_test_bytes copy(qn_test_bytes b, size_t extra)
     return c;
 }
 
-/* Behind a name, which its length of 8 bytes precedes: of a key its type and value, of a tensor its table entry. */
-static uint8_t *behind(qn_test_bytes b, const char *text)
-{
-    size_t n = strlen(text);
-    for (size_t i = 1; i + n <= b.size; i++)
-        if (b.data[i - 1] == 0 && memcmp(b.data + i, text, n) == 0) return b.data + i + n;
-    fail_msg("the file has no %s", text);
-    return NULL;
-}
-
 static void set_u32(qn_test_bytes b, const char *key, uint32_t value)
 {
-    memcpy(behind(b, key) + 4, &value, 4);
+    memcpy(qn_test_behind(b, key) + 4, &value, 4);
 }
 
 /* A tensor's entry behind its name: u32 n_dims, u64 dims[n_dims], u32 type, u64 offset. */
 static void set_dims(qn_test_bytes b, const char *matrix, uint64_t d0, uint64_t d1)
 {
-    uint8_t *p = behind(b, matrix);
+    uint8_t *p = qn_test_behind(b, matrix);
     memcpy(p + 4, &d0, 8);
     memcpy(p + 12, &d1, 8);
 }
 
 static void set_type(qn_test_bytes b, const char *tensor, uint32_t type)
 {
-    uint8_t *p = behind(b, tensor);
+    uint8_t *p = qn_test_behind(b, tensor);
     memcpy(p + 4 + 8 * p[0], &type, 4);
 }
 
 static void rename_last(qn_test_bytes b, const char *text)
 {
-    behind(b, text)[-1] ^= 1;
+    qn_test_behind(b, text)[-1] ^= 1;
 }
 
 static void set_factor(qn_test_bytes b, size_t i, float value)
@@ -369,7 +359,7 @@ static void damaged_metadata_is_named(void **state)
         snprintf(text, sizeof text, "metadata %s is missing", required[i]);
         assert_refused(f, b, QN_ERR_FORMAT, text);
         const uint32_t f32 = QN_GGUF_F32;
-        memcpy(behind(b = copy(f->bytes, 0), required[i]), &f32, 4);
+        memcpy(qn_test_behind(b = copy(f->bytes, 0), required[i]), &f32, 4);
         snprintf(text, sizeof text, "metadata %s is not one non-negative integer", required[i]);
         assert_refused(f, b, QN_ERR_UNSUPPORTED, text);
     }
@@ -382,12 +372,12 @@ static void damaged_metadata_is_named(void **state)
     set_u32(b, "llama.attention.head_count", 65536);
     set_u32(b, "llama.attention.key_length", 65536);
     assert_refused(f, b, QN_ERR_FORMAT, "65536 heads of 65536 elements are too many");
-    memcpy(behind(b = copy(f->bytes, 0), "general.architecture") + 12, "gemma", 5);
+    memcpy(qn_test_behind(b = copy(f->bytes, 0), "general.architecture") + 12, "gemma", 5);
     assert_refused(f, b, QN_ERR_UNSUPPORTED, "architecture \"gemma\" is not supported");
     rename_last(b = copy(f->bytes, 0), "general.architecture");
     assert_refused(f, b, QN_ERR_FORMAT, "general.architecture is missing");
     float nan_value = NAN;
-    memcpy(behind(b = copy(f->bytes, 0), "llama.rope.freq_base") + 4, &nan_value, 4);
+    memcpy(qn_test_behind(b = copy(f->bytes, 0), "llama.rope.freq_base") + 4, &nan_value, 4);
     assert_refused(f, b, QN_ERR_FORMAT, "llama.rope.freq_base is not a positive number");
 }
 
@@ -417,7 +407,7 @@ static void damaged_data_is_found(void **state)
 static void any_header_byte_may_be_wrong(void **state)
 {
     fixture *f = *state;
-    size_t n_header = (size_t)(behind(f->bytes, "output.weight") - f->bytes.data) + 32, n_loaded = 0, n = 0;
+    size_t n_header = (size_t)(qn_test_behind(f->bytes, "output.weight") - f->bytes.data) + 32, n_loaded = 0, n = 0;
     for (size_t i = 0; i < n_header; i += 3, n++) {
         qn_test_bytes b = copy(f->bytes, 0);
         b.data[i] ^= (uint8_t)(1u << i % 8);
@@ -546,39 +536,21 @@ static void info_says_what_the_file_says(void **state)
 
 /* ---- running out, losing the device ---------------------------------------------------------- */
 
-typedef struct limited {
-    uint64_t n, fail_at; /* allocations; 0: never */
-    uint64_t live;
-} limited;
-
-static void *resize(void *user, void *ptr, size_t size)
-{
-    limited *l = user;
-    if (size == 0) {
-        if (ptr) l->live--;
-        free(ptr);
-        return NULL;
-    }
-    if (l->fail_at && ++l->n >= l->fail_at) return NULL;
-    void *p = realloc(ptr, size);
-    if (p && !ptr) l->live++;
-    return p;
-}
-
 static void host_memory_may_run_out_anywhere(void **state)
 {
     fixture *f = *state;
-    limited l = {0};
-    qn_allocator allocator = {resize, &l};
+    qn_test_allocator a;
+    qn_test_allocator_init(&a);
+    a.for_good = true;
     qn_engine *engine;
-    qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .allocator = &allocator}, &engine));
+    qn_assert_ok(qn_test_open_engine((qn_engine_options){.baseline = true, .allocator = &a.allocator}, &engine));
     qn_model *model;
     qn_session *session = NULL;
     bool done = false;
     size_t n_failed = 0;
     for (uint64_t at = 1; !done; at += 1 + at / 12) {
-        uint64_t live = l.live;
-        l = (limited){.fail_at = at, .live = live};
+        a.calls = 0;
+        a.fail_at = at;
         qn_status s = qn_test_load_bytes(engine, f->bytes, NULL, &model);
         if (s.code == QN_OK) s = qn_session_open(model, NULL, &session);
         done = s.code == QN_OK;
@@ -587,14 +559,14 @@ static void host_memory_may_run_out_anywhere(void **state)
             assert_null(session);
             n_failed++;
         }
-        l.fail_at = 0;
+        a.fail_at = 0;
         qn_session_close(session);
         qn_model_close(model);
         assert_int_equal(qn_engine_gpu_bytes(engine, NULL), ENGINE_BYTES);
     }
     assert_true(n_failed > 20);
     qn_engine_close(engine);
-    assert_int_equal(l.live, 0);
+    assert_int_equal(a.blocks, 0);
 }
 
 static void a_device_may_be_lost_while_loading(void **state)

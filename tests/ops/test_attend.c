@@ -34,13 +34,6 @@ typedef struct fixture {
     uint8_t *k, *v; /* the caches as they were read last */
 } fixture;
 
-static void *allocate(size_t bytes)
-{
-    void *p = malloc(bytes);
-    assert_non_null(p);
-    return p;
-}
-
 static fixture open_graph(qn_engine *engine, heads h, qn_dtype dtype, bool joined, uint32_t cache_rows)
 {
     enum { MAX_SEQ = 64 };
@@ -48,7 +41,7 @@ static fixture open_graph(qn_engine *engine, heads h, qn_dtype dtype, bool joine
     qn_graph *g = f.graph = qn_test_graph(engine);
     f.mode = h.dim % 8 == 0 && h.kv % 2 == 0 ? QN_ROPE_HALF : QN_ROPE_INTERLEAVED;
     size_t angles = (size_t)cache_rows * h.dim / 2;
-    f.table = allocate(2 * angles * sizeof(float));
+    f.table = qn_test_allocate(2 * angles * sizeof(float));
     for (size_t i = 0; i < angles; i++) {
         f.table[2 * i] = (float)cos(0.7 * (double)i);
         f.table[2 * i + 1] = (float)sin(0.7 * (double)i);
@@ -71,8 +64,8 @@ static fixture open_graph(qn_engine *engine, heads h, qn_dtype dtype, bool joine
     qn_graph_output(g, f.o, "o");
     qn_assert_ok(qn_graph_build(g));
     qn_assert_ok(qn_graph_set_input(g, table, qn_shape_3(cache_rows, h.dim / 2, 2), f.table));
-    f.k = allocate(cache_rows * f.row_bytes);
-    f.v = allocate(cache_rows * f.row_bytes);
+    f.k = qn_test_allocate(cache_rows * f.row_bytes);
+    f.v = qn_test_allocate(cache_rows * f.row_bytes);
     return f;
 }
 
@@ -123,11 +116,11 @@ static void check_cache(const fixture *f, const char *what, qn_value state, uint
                         float *cache)
 {
     size_t bytes = f->cache_rows * f->row_bytes, begin = c.pos * f->row_bytes, end = (c.pos + c.seq) * f->row_bytes;
-    uint8_t *now = allocate(bytes);
+    uint8_t *now = qn_test_allocate(bytes);
     qn_assert_ok(qn_test_read_state(f->graph, state, now));
     assert_memory_equal(now, before, begin);
     assert_memory_equal(now + end, before + end, bytes - end);
-    float *step = allocate(f->row * sizeof *step);
+    float *step = qn_test_allocate(f->row * sizeof *step);
     for (uint32_t r = 0; r < c.pos + c.seq; r++) {
         decode_row(f, now + r * f->row_bytes, cache + r * f->row, step);
         for (size_t i = 0; r >= c.pos && i < f->row; i++) {
@@ -147,7 +140,7 @@ static void check_cache(const fixture *f, const char *what, qn_value state, uint
 static float *columns(const fixture *f, const float *qkv, uint32_t seq, uint32_t first, uint32_t n)
 {
     size_t width = (size_t)(f->heads.q + 2 * f->heads.kv) * f->heads.dim;
-    float *x = allocate((size_t)seq * n * sizeof *x);
+    float *x = qn_test_allocate((size_t)seq * n * sizeof *x);
     for (uint32_t s = 0; s < seq; s++) memcpy(x + (size_t)s * n, qkv + s * width + first, n * sizeof *x);
     return x;
 }
@@ -166,8 +159,10 @@ static void check_call(fixture *f, call c)
     const float *o = qn_test_run(f->graph, f->o, qn_shape_4(1, c.seq, h.q, h.dim));
     float *q_in = columns(f, qkv, c.seq, 0, nq), *k_in = columns(f, qkv, c.seq, nq, nk);
     float *v_in = columns(f, qkv, c.seq, nq + nk, nk);
-    double *want = allocate((size_t)c.seq * nq * sizeof *want), *rows = allocate((size_t)c.seq * nk * sizeof *rows);
-    float *k = allocate((c.pos + c.seq) * f->row * sizeof *k), *v = allocate((c.pos + c.seq) * f->row * sizeof *v);
+    double *want = qn_test_allocate((size_t)c.seq * nq * sizeof *want),
+           *rows = qn_test_allocate((size_t)c.seq * nk * sizeof *rows);
+    float *k = qn_test_allocate((c.pos + c.seq) * f->row * sizeof *k),
+          *v = qn_test_allocate((c.pos + c.seq) * f->row * sizeof *v);
     qn_rope_ref(q_in, f->table, want, c.seq, h.q, h.dim, c.pos, f->mode);
     if (!f->joined)
         qn_test_compare(what, qn_graph_output_data(f->graph, f->q, NULL), want, (size_t)c.seq * nq,

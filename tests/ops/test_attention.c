@@ -31,13 +31,6 @@ typedef struct fixture {
     float scale;            /* of random q and k         */
 } fixture;
 
-static void *allocate(size_t bytes)
-{
-    void *p = malloc(bytes);
-    assert_non_null(p);
-    return p;
-}
-
 static fixture open_graph(qn_engine *engine, heads h, uint32_t max_seq, uint32_t cache_rows)
 {
     fixture f = {.heads = h, .cache_rows = cache_rows, .row = (size_t)h.kv * h.dim, .scale = 1.0f};
@@ -51,8 +44,8 @@ static fixture open_graph(qn_engine *engine, heads h, uint32_t max_seq, uint32_t
     f.o = qn_sdpa_with_kv_cache(g, f.q, f.k, f.v, f.k_cache, f.v_cache, f.pos, NULL);
     qn_graph_output(g, f.o, "o");
     qn_assert_ok(qn_graph_build(g));
-    f.k_host = allocate(cache_rows * f.row * sizeof(float));
-    f.v_host = allocate(cache_rows * f.row * sizeof(float));
+    f.k_host = qn_test_allocate(cache_rows * f.row * sizeof(float));
+    f.v_host = qn_test_allocate(cache_rows * f.row * sizeof(float));
     return f;
 }
 
@@ -94,7 +87,7 @@ static float *set_inputs(fixture *f, call c)
 static void check_state(const fixture *f, qn_value cache, const float *want)
 {
     size_t bytes = f->cache_rows * f->row * sizeof(float);
-    float *got = allocate(bytes);
+    float *got = qn_test_allocate(bytes);
     qn_assert_ok(qn_test_read_state(f->graph, cache, got));
     assert_true(memcmp(got, want, bytes) == 0);
     free(got);
@@ -110,7 +103,7 @@ static void check_call(fixture *f, call c, bool states)
     float *q = set_inputs(f, c);
     const float *got = qn_test_run(f->graph, f->o, qn_shape_4(1, c.seq, h.q, h.dim));
     size_t n = (size_t)c.seq * h.q * h.dim;
-    double *want = allocate(n * sizeof *want);
+    double *want = qn_test_allocate(n * sizeof *want);
     qn_sdpa_ref_shape shape = {c.seq, c.pos, h.q, h.kv, h.dim, 0};
     qn_assert_ok(qn_sdpa_ref(NULL, &shape, q, f->k_host, f->v_host, want));
     qn_test_compare(what, got, want, n, tolerance);
@@ -235,7 +228,7 @@ static size_t outputs_of(const char *route, heads h, float **out)
     qn_engine *engine = qn_test_engine(route);
     fixture f = open_graph(engine, h, 17, 64);
     size_t n = 0, row = (size_t)h.q * h.dim;
-    *out = allocate(64 * row * sizeof(float));
+    *out = qn_test_allocate(64 * row * sizeof(float));
     fill_caches(&f, 0);
     uint32_t pos = 0;
     static const uint32_t seqs[] = {5, 1, 1, 1, 1, 17, 2, 4, 3, 1};
@@ -311,7 +304,7 @@ static void refused_calls_write_nothing(void **state)
     fill_caches(&f, 0);
     check_call(&f, (call){4, 0}, true);
     size_t bytes = f.cache_rows * f.row * sizeof(float);
-    float *k = allocate(bytes), *v = allocate(bytes);
+    float *k = qn_test_allocate(bytes), *v = qn_test_allocate(bytes);
     memcpy(k, f.k_host, bytes);
     memcpy(v, f.v_host, bytes);
     float rows[4 * 2 * 8] = {0};
@@ -390,8 +383,8 @@ static void copies_bits(qn_engine *engine, uint32_t n_heads, uint32_t dim, const
 {
     enum { ROWS = 5, CACHE_ROWS = 12 };
     size_t row = (size_t)n_heads * dim;
-    uint32_t *x = allocate(ROWS * row * 4), *cache = allocate(CACHE_ROWS * row * 4);
-    uint32_t *got = allocate(CACHE_ROWS * row * 4);
+    uint32_t *x = qn_test_allocate(ROWS * row * 4), *cache = qn_test_allocate(CACHE_ROWS * row * 4);
+    uint32_t *got = qn_test_allocate(CACHE_ROWS * row * 4);
     static const uint32_t special[] = {0x7FC12345, 0xFFFFFFFF, 0x7F800001, 0x7F800000, 0x00000001, 0x80000000};
     for (size_t i = 0; i < ROWS * row; i++) x[i] = i % 7 < 6 ? special[i % 7] : qn_test_random(1, i);
     for (size_t i = 0; i < CACHE_ROWS * row; i++) cache[i] = qn_test_random(2, i);

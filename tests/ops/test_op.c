@@ -282,9 +282,12 @@ static void tables_are_sound(void **state)
                         fail_msg("two kernel rows are named %s", row->name);
             uint32_t spec[QN_MAX_SPEC] = {0};
             char *source = NULL;
-            qn_assert_ok(qn_row_source(NULL, row, spec, "", &source));
-            if (!strstr(source, row->entry)) fail_msg("%s: no entry point %s", row->name, row->entry);
-            qn_free(NULL, source);
+            for (int checks = 0; checks < 2; checks++) {
+                const qn_wgsl_target target = {.enable_subgroups = "", .checks = checks};
+                qn_assert_ok(qn_row_source(NULL, row, spec, &target, &source));
+                if (!strstr(source, row->entry)) fail_msg("%s: no entry point %s", row->name, row->entry);
+                qn_free(NULL, source);
+            }
         }
     }
 }

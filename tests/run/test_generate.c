@@ -423,6 +423,68 @@ static void a_lost_device_is_reported(void **state)
     qn_engine_close(engine);
 }
 
+/* ---- WebGPU fails once ------------------------------------------------------------------------ */
+
+enum { PROMPT = 20, MOST = 5 };
+
+/* A prompt and MOST tokens; where a step fails, generating goes on from what the session holds. Returns the failures.
+ */
+static int generate_on(const fixture *f, qn_model *model, int32_t *out)
+{
+    int n_failed = 0;
+    qn_generate_options o = {.sampler = {.temperature = 1, .seed = 1}, .max_tokens = MOST};
+    qn_session *s = qn_test_session(model, 0, CHUNK);
+    start(s, f->tokens, PROMPT, &o);
+    for (size_t n = 0; n < MOST;) {
+        qn_step_state step;
+        qn_status status = qn_session_step(s, &step);
+        if (status.code == QN_OK) {
+            if (step == QN_STEP_TOKEN) out[n++] = qn_session_token(s, NULL);
+            continue;
+        }
+        qn_assert_fails(status, QN_ERR_GPU, "WebGPU");
+        n_failed++;
+        o.first_draw = n;
+        o.max_tokens = MOST - n;
+        qn_assert_ok(qn_session_generate(s, &o));
+    }
+    size_t held;
+    const int32_t *own = qn_session_tokens(s, &held);
+    assert_int_equal(held, PROMPT + MOST - 1); /* the last one's row is not in the cache */
+    assert_memory_equal(own, f->tokens, PROMPT * sizeof *own);
+    assert_memory_equal(own + PROMPT, out, (MOST - 1) * sizeof *own);
+    qn_session_close(s);
+    return n_failed;
+}
+
+/* Wherever that is, within the parts that a prompt is sent in or in a step behind another: the tokens are the same. */
+static void an_error_costs_no_token(void **state)
+{
+    const fixture *f = *state;
+    qn_random_model m = qn_test_small_model();
+    qn_test_mishap mishap = {0};
+    qn_engine_options options = qn_test_mishap_options(&mishap);
+    qn_engine *engine;
+    options.baseline = true;
+    qn_assert_ok(qn_test_open_engine(options, &engine));
+    ((qn_device_info *)(uintptr_t)qn_engine_device(engine))->type = QN_ADAPTER_DISCRETE; /* it goes in parts there */
+    qn_model *model = qn_test_load_random(engine, &m);
+    int32_t want[MOST], got[MOST];
+    assert_int_equal(generate_on(f, model, want), 0);
+    int n_turns = 0;
+    for (uint32_t n = 0;; n += 9, n_turns++) {
+        mishap = (qn_test_mishap){engine, NULL, n, qn_test_cause_error};
+        int n_failed = generate_on(f, model, got);
+        assert_memory_equal(got, want, sizeof want);
+        if (mishap.engine) break; /* there are no more dispatches */
+        assert_int_equal(n_failed, 1);
+    }
+    assert_true(n_turns > 10);
+    mishap.engine = NULL;
+    qn_model_close(model);
+    qn_engine_close(engine);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +500,7 @@ int main(void)
         cmocka_unit_test(sessions_generate_side_by_side),
         cmocka_unit_test(a_profile_changes_nothing),
         cmocka_unit_test(a_lost_device_is_reported),
+        cmocka_unit_test(an_error_costs_no_token),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

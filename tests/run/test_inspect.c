@@ -14,19 +14,9 @@ static qn_status inspect(qn_test_bytes b, qn_inspection **inspection)
     qn_test_write("inspect.gguf", b.data, b.size, path);
     qn_status s = qn_inspect_open(NULL, path, inspection);
     if (s.code != QN_OK) assert_non_null(strstr(s.text, path));
-    remove(path); /* it stays mapped */
+    remove(path); /* the header was copied */
     free(b.data);
     return s;
-}
-
-/* Behind a name, which its length of 8 bytes precedes. */
-static uint8_t *behind(qn_test_bytes b, const char *text)
-{
-    size_t n = strlen(text);
-    for (size_t i = 1; i + n <= b.size; i++)
-        if (b.data[i - 1] == 0 && memcmp(b.data + i, text, n) == 0) return b.data + i + n;
-    fail_msg("the file has no %s", text);
-    return NULL;
 }
 
 static qn_test_bytes model_bytes(qn_random_tokenizer tokenizer)
@@ -93,7 +83,7 @@ static void unknown_types_are_listed_and_refused(void **state)
                  {3, "Q4_1", "tensor blk.1.ffn_up.weight: type Q4_1 is not supported"}};
     for (size_t i = 0; i < 2; i++) {
         qn_test_bytes b = model_bytes(QN_RANDOM_TOKENIZER_NONE);
-        memcpy(behind(b, "blk.1.ffn_up.weight") + 4 + 16, &cases[i].type, 4);
+        memcpy(qn_test_behind(b, "blk.1.ffn_up.weight") + 4 + 16, &cases[i].type, 4);
         qn_inspection *in;
         qn_memory_plan plan;
         size_t n_unsupported = 0;
@@ -119,7 +109,7 @@ static void other_architectures_are_described(void **state)
 {
     (void)state;
     qn_test_bytes b = model_bytes(QN_RANDOM_TOKENIZER_LLAMA3);
-    memcpy(behind(b, "general.architecture") + 12, "gemma", 5);
+    memcpy(qn_test_behind(b, "general.architecture") + 12, "gemma", 5);
     qn_inspection *in;
     qn_memory_plan plan;
     qn_assert_ok(inspect(b, &in));
@@ -146,6 +136,49 @@ static void a_tokenizer_that_is_not_read_says_why(void **state)
     qn_inspect_close(in);
 }
 
+/* The head alone is read, in steps; a read that fails may be tried again. */
+static void a_source_is_read_as_it_comes(void **state)
+{
+    (void)state;
+    qn_test_bytes b = model_bytes(QN_RANDOM_TOKENIZER_LLAMA3);
+    for (unsigned stalls = 0; stalls < 3; stalls++) {
+        qn_test_source file = {.bytes = b, .stalls = stalls, .fail_at = 1};
+        qn_source source = qn_test_source_of(&file);
+        qn_inspector *inspector;
+        qn_inspection *in = NULL, *none;
+        bool pending = false;
+        unsigned n_pending = 0, n_failed = 0;
+        qn_assert_ok(qn_inspector_open(NULL, &source, &inspector));
+        while (!in) {
+            qn_status s = qn_inspector_step(inspector, &in, &pending);
+            if (s.code != QN_OK) {
+                qn_assert_fails(s, QN_ERR_IO, "interrupted");
+                n_failed++;
+            }
+            n_pending += pending;
+        }
+        assert_int_equal(n_failed, 1);
+        assert_int_equal(n_pending, stalls * file.n_reads);
+        qn_assert_fails(qn_inspector_step(inspector, &none, NULL), QN_ERR_STATE, "handed out");
+        assert_null(none);
+        qn_inspector_close(inspector);
+        qn_test_source_free(&file);
+        assert_string_equal(qn_inspect_info(in)->chat_template, "llama3"); /* the source is not needed any more */
+        assert_int_equal(qn_inspect_info(in)->file_bytes, b.size);
+        qn_inspect_close(in);
+    }
+    qn_test_source file = {.bytes = b, .stalls = 1};
+    qn_source source = qn_test_source_of(&file);
+    qn_inspector *inspector;
+    qn_inspection *in;
+    qn_assert_ok(qn_inspector_open(NULL, &source, &inspector));
+    qn_assert_ok(qn_inspector_step(inspector, &in, NULL));
+    assert_null(in);
+    qn_inspector_close(inspector); /* given up */
+    qn_test_source_free(&file);
+    free(b.data);
+}
+
 static void files_that_are_none_are_refused(void **state)
 {
     (void)state;
@@ -170,6 +203,7 @@ int main(void)
         cmocka_unit_test(unknown_types_are_listed_and_refused),
         cmocka_unit_test(other_architectures_are_described),
         cmocka_unit_test(a_tokenizer_that_is_not_read_says_why),
+        cmocka_unit_test(a_source_is_read_as_it_comes),
         cmocka_unit_test(files_that_are_none_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

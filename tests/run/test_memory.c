@@ -22,7 +22,7 @@ static subject subject_open(const qn_random_model *m)
     subject s = {.bytes = qn_test_random_bytes(m)};
     qn_test_write("memory.gguf", s.bytes.data, s.bytes.size, s.path);
     qn_assert_ok(qn_inspect_open(NULL, s.path, &s.inspection));
-    remove(s.path); /* it stays mapped */
+    remove(s.path); /* the header was copied */
     return s;
 }
 
@@ -69,7 +69,13 @@ static uint32_t compare(const subject *s, qn_engine_options options, qn_session_
         assert_int_equal(qn_engine_gpu_bytes(engine, NULL), held); /* running takes no more */
     } else {
         assert_null(session);
-        assert_int_equal(held, loaded); /* nothing of it is left */
+        assert_int_equal(held, loaded);         /* nothing of it is left */
+        if (opened.code == QN_ERR_GPU_MEMORY) { /* both say what is needed: the plan all of it, the engine so far */
+            assert_true(plan.total > options.gpu_memory);
+            assert_in_range(qn_engine_gpu_refused(engine), options.gpu_memory + 1, plan.total);
+        } else {
+            assert_int_equal(plan.total, 0);
+        }
         if (code) *code = opened.code;
         print_message("refused: %s\n", opened.text);
     }

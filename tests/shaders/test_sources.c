@@ -393,7 +393,8 @@ static void write_them(void **state)
         const qn_kernel_row *row = kernels[i].row;
         char name[128], *text;
         snprintf(name, sizeof name, "%s.%zu.wgsl", row->name, i);
-        qn_assert_ok(qn_row_source(NULL, row, kernels[i].spec, "enable subgroups;\n", &text));
+        const qn_wgsl_target browser = {.enable_subgroups = "enable subgroups;\n", .checks = true};
+        qn_assert_ok(qn_row_source(NULL, row, kernels[i].spec, &browser, &text));
         write_text(name, text);
         qn_free(NULL, text);
         fprintf(list, "%s{\"file\": \"%s\", \"row\": \"%s\", \"entry\": \"%s\", \"access\": \"%s\"", i ? ",\n" : "[\n",

@@ -3,27 +3,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- host memory ----------------------------------------------------------------------------- */
+/* ---- mishaps --------------------------------------------------------------------------------- */
 
-static void *counted(void *user, void *ptr, size_t size)
+/* Half a word is not mapped. */
+void qn_test_cause_error(qn_engine *engine)
 {
-    qn_test_allocator *a = user;
-    if (size == 0) {
-        if (ptr) atomic_fetch_sub(&a->blocks, 1);
-        free(ptr);
-        return NULL;
-    }
-    uint64_t call = atomic_fetch_add(&a->calls, 1) + 1;
-    if (a->fail_at && (call == a->fail_at || (a->for_good && call > a->fail_at))) return NULL;
-    void *p = realloc(ptr, size);
-    if (p && !ptr) atomic_fetch_add(&a->blocks, 1);
-    return p;
+    qn_readback *readback = NULL;
+    qn_assert_ok(qn_readback_create(engine->gpu, 16, "half a word", &readback));
+    qn_assert_ok(qn_readback_start(readback, 2));
+    qn_readback_free(readback);
 }
 
-void qn_test_allocator_init(qn_test_allocator *a)
+/* Every dispatch is traced, by a line that begins with its row. */
+static void on_trace(void *user, qn_log_level level, const char *line)
 {
-    memset(a, 0, sizeof *a);
-    a->allocator = (qn_allocator){counted, a};
+    qn_test_mishap *m = user;
+    if (level != QN_LOG_DEBUG || !m->engine || !strstr(line, " grid ")) return;
+    size_t n = m->kernel ? strlen(m->kernel) : 0;
+    if (n && (strncmp(line, m->kernel, n) != 0 || line[n] != ' ')) return;
+    if (m->n-- > 0) return;
+    qn_engine *engine = m->engine;
+    m->engine = NULL;
+    m->happen(engine);
+}
+
+qn_engine_options qn_test_mishap_options(qn_test_mishap *mishap)
+{
+    return (qn_engine_options){.trace = true, .log = on_trace, .log_user = mishap};
 }
 
 /* ---- buffers --------------------------------------------------------------------------------- */

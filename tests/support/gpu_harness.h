@@ -1,26 +1,27 @@
-/* gpu_harness.h - what the tests of src/gpu and src/graph share: an allocator that counts and fails on demand, and a
- * small kernel. Every function fails the running cmocka test with a message. */
+/* gpu_harness.h - what the tests of src/gpu and src/graph share: things that go wrong in the middle, and a small
+ * kernel. Every function fails the running cmocka test with a message. */
 #ifndef QN_TESTS_GPU_HARNESS_H
 #define QN_TESTS_GPU_HARNESS_H
 
 #include "support/op_harness.h"
 
-#include <stdatomic.h>
-
 #include "graph/engine.h"
 
-/* ---- host memory ----------------------------------------------------------------------------- */
+/* ---- mishaps --------------------------------------------------------------------------------- */
 
-/* Counts calls that take memory and blocks not given back; the call numbered fail_at (the first is 1) fails, and with
- * `for_good` every later one. */
-typedef struct qn_test_allocator {
-    qn_allocator allocator;
-    _Atomic uint64_t calls, blocks;
-    uint64_t fail_at; /* 0: never */
-    bool for_good;
-} qn_test_allocator;
+/* WebGPU refuses something outside of any error scope: the next check of the device tells, as QN_ERR_GPU. */
+void qn_test_cause_error(qn_engine *engine);
 
-void qn_test_allocator_init(qn_test_allocator *a);
+/* What happens to an engine, once, while its n-th dispatch from now on (the first is 0) is recorded. */
+typedef struct qn_test_mishap {
+    qn_engine *engine;  /* NULL: nothing                           */
+    const char *kernel; /* only dispatches of this row; NULL: any  */
+    uint32_t n;
+    void (*happen)(qn_engine *engine); /* qn_test_cause_error, qn_engine_lose_device, ... */
+} qn_test_mishap;
+
+/* Options of an engine that lets it happen; *mishap may be set anew at any time. */
+qn_engine_options qn_test_mishap_options(qn_test_mishap *mishap);
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 

@@ -12,13 +12,6 @@
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static void *allocate(size_t bytes)
-{
-    void *p = calloc(1, bytes ? bytes : 1);
-    if (!p) fail_msg("no memory for %zu bytes", bytes);
-    return p;
-}
-
 qn_test_bytes qn_test_read(const char *path)
 {
     char full[512];
@@ -29,7 +22,7 @@ qn_test_bytes qn_test_read(const char *path)
     fseek(f, 0, SEEK_END);
     b.size = (size_t)ftell(f);
     rewind(f);
-    b.data = allocate(b.size);
+    b.data = qn_test_allocate(b.size);
     if (fread(b.data, 1, b.size, f) != b.size) fail_msg("%s: cannot read", full);
     fclose(f);
     return b;
@@ -57,6 +50,16 @@ qn_random_model qn_test_small_model(void)
     m.type = m.embd_type = QN_GGML_Q8_0;
     m.tokenizer = QN_RANDOM_TOKENIZER_NONE;
     return m;
+}
+
+/* A length of 8 bytes precedes it. */
+uint8_t *qn_test_behind(qn_test_bytes b, const char *name)
+{
+    size_t n = strlen(name);
+    for (size_t i = 1; i + n <= b.size; i++)
+        if (b.data[i - 1] == 0 && memcmp(b.data + i, name, n) == 0) return b.data + i + n;
+    fail_msg("the file has no %s", name);
+    return NULL;
 }
 
 uint32_t qn_test_crc32(const void *data, size_t size)
@@ -102,7 +105,7 @@ static const void *read_range(void *user, uint64_t offset, size_t size, bool *pe
     s->n_read += size;
     if (size > s->most) s->most = size;
     free(s->last);
-    s->last = allocate(size);
+    s->last = qn_test_allocate(size);
     memcpy(s->last, s->bytes.data + offset, size);
     return s->last;
 }

@@ -23,6 +23,8 @@ qn_test_bytes qn_test_random_bytes(const qn_random_model *m);
 qn_random_model qn_test_small_model(void);
 /* CRC-32 as of zlib. */
 uint32_t qn_test_crc32(const void *data, size_t size);
+/* Where a GGUF file goes on behind a name: of a key with its type and value, of a tensor with its table entry. */
+uint8_t *qn_test_behind(qn_test_bytes b, const char *name);
 /* Writes bytes to a new file below the build folder; path: 512 bytes. */
 void qn_test_write(const char *name, const void *data, size_t size, char *path);
 

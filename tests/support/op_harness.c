@@ -96,16 +96,9 @@ void qn_test_fill(float *x, size_t n, uint64_t seed, float scale)
     for (size_t i = 0; i < n; i++) x[i] = scale * ((float)(qn_test_random(seed, i) >> 8) / (float)(1 << 23) - 1.0f);
 }
 
-static void *allocate(size_t bytes)
-{
-    void *p = calloc(1, bytes ? bytes : 1);
-    if (!p) fail_msg("no memory for %zu bytes", bytes);
-    return p;
-}
-
 float *qn_test_floats(size_t n, uint64_t seed, float scale)
 {
-    float *x = allocate(n * sizeof *x);
+    float *x = qn_test_allocate(n * sizeof *x);
     qn_test_fill(x, n, seed, scale);
     return x;
 }
@@ -162,7 +155,7 @@ static void *make_data(qn_weight_kind kind, size_t n, size_t k, uint64_t seed)
     static const size_t bits[] = {[QN_WEIGHT_F32] = 32, [QN_WEIGHT_F16] = 16, [QN_WEIGHT_BF16] = 16,
                                   [QN_WEIGHT_Q8] = 8,   [QN_WEIGHT_Q4] = 4,   [QN_WEIGHT_Q4A] = 4};
     size_t row = (k * bits[kind] + 7) / 8;
-    uint8_t *data = allocate(n * row);
+    uint8_t *data = qn_test_allocate(n * row);
     for (size_t i = 0; i < n * k; i++) {
         float x;
         qn_test_fill(&x, 1, seed * 1000003 + i, 0.5f);
@@ -193,7 +186,7 @@ qn_test_matrix qn_test_matrix_make(qn_weight_kind kind, uint32_t n, uint32_t k, 
                               .data = m.data,
                               .scales = m.scales,
                               .mins = m.mins};
-    m.values = allocate((size_t)n * k * sizeof *m.values);
+    m.values = qn_test_allocate((size_t)n * k * sizeof *m.values);
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t e = 0; e < k; e++) m.values[(size_t)i * k + e] = stored_value(&m, i, e);
     return m;

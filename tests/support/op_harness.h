@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "ops/op.h"
 #include "quern_graph.h"
+#include "support/host_memory.h"
 
 /* ---- status ---------------------------------------------------------------------------------- */
 

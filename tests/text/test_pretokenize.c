@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "support/host_memory.h"
 #include "text/pretokenize.h"
 
 #define assert_ok(expr)                                                                                                \
@@ -136,39 +137,24 @@ static void a_broken_pattern_is_refused(void **state)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-typedef struct counter {
-    int calls, fail_at; /* fail_at: the number of the call that fails, 0 for none */
-} counter;
-
-static void *counted(void *user, void *ptr, size_t size)
-{
-    counter *c = user;
-    if (size == 0) {
-        free(ptr);
-        return NULL;
-    }
-    if (++c->calls == c->fail_at) return NULL;
-    return realloc(ptr, size);
-}
-
 static void nothing_is_allocated_for_a_piece(void **state)
 {
     (void)state;
-    counter c = {0};
-    qn_allocator a = {counted, &c};
-    qn_pretokenizer *p = open_llama3(&a);
+    qn_test_allocator a;
+    qn_test_allocator_init(&a);
+    qn_pretokenizer *p = open_llama3(&a.allocator);
     qn_piece_scan *scan;
     assert_ok(qn_piece_scan_open(p, &scan));
-    int before = 0;
+    uint64_t before = 0;
     for (int i = 0; i < 100; i++) {
         const char text[] = "A few words, 12345 numbers   and\n\nlines.";
         size_t start, end;
         assert_ok(qn_piece_scan_start(scan, text, sizeof text - 1));
         do assert_ok(qn_piece_scan_next(scan, &start, &end));
         while (start < end);
-        if (i == 0) before = c.calls; /* PCRE2's interpreter takes its memory with the first match */
+        if (i == 0) before = a.calls; /* PCRE2's interpreter takes its memory with the first match */
     }
-    assert_int_equal(c.calls, before);
+    assert_int_equal(a.calls, before);
     qn_piece_scan_close(scan);
     qn_pretokenizer_close(p);
 }
@@ -176,16 +162,17 @@ static void nothing_is_allocated_for_a_piece(void **state)
 static void memory_running_out_is_an_error(void **state)
 {
     (void)state;
-    for (int fail_at = 1;; fail_at++) {
-        counter c = {.fail_at = fail_at};
-        qn_allocator a = {counted, &c};
+    for (uint64_t fail_at = 1;; fail_at++) {
+        qn_test_allocator a;
+        qn_test_allocator_init(&a);
+        a.fail_at = fail_at;
         qn_pretokenizer *p;
         qn_piece_scan *scan = NULL;
-        qn_status s = qn_pretokenizer_open(&a, qn_pattern_llama3(), &p);
+        qn_status s = qn_pretokenizer_open(&a.allocator, qn_pattern_llama3(), &p);
         if (s.code == QN_OK) s = qn_piece_scan_open(p, &scan);
         qn_piece_scan_close(scan);
         qn_pretokenizer_close(p);
-        if (c.calls < fail_at) {
+        if (a.calls < fail_at) {
             assert_int_equal(s.code, QN_OK);
             assert_true(fail_at > 3);
             break;

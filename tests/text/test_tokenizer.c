@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/random.h"
+#include "support/host_memory.h"
 #include "support/vocab.h"
 #include "text/pretokenize.h"
 
@@ -755,39 +756,23 @@ static void a_byte_without_a_token_is_an_error_of_encoding(void **state)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-typedef struct counter {
-    int calls, fail_at, live; /* fail_at: the number of the call that fails, 0 for none */
-} counter;
-
-static void *counted(void *user, void *ptr, size_t size)
-{
-    counter *c = user;
-    if (size == 0) {
-        free(ptr);
-        c->live--;
-        return NULL;
-    }
-    if (++c->calls == c->fail_at) return NULL;
-    if (!ptr) c->live++;
-    return realloc(ptr, size);
-}
-
 static void memory_running_out_is_an_error_and_leaks_nothing(void **state)
 {
     (void)state;
     char piece[100];
     memset(piece, 't', sizeof piece);
-    for (int fail_at = 1;; fail_at++) {
-        counter c = {.fail_at = fail_at};
-        qn_allocator a = {counted, &c};
+    for (uint64_t fail_at = 1;; fail_at++) {
+        qn_test_allocator a;
+        qn_test_allocator_init(&a);
+        a.fail_at = fail_at;
         qn_tokenizer *t;
         int32_t ids[101];
         size_t n = 0;
-        qn_status s = qn_test_open(qn_test_vocab(NULL), &a, &t);
+        qn_status s = qn_test_open(qn_test_vocab(NULL), &a.allocator, &t);
         if (s.code == QN_OK) s = qn_tokenizer_encode(t, piece, sizeof piece, NULL, ids, 101, &n);
         qn_tokenizer_close(t);
-        assert_int_equal(c.live, 0);
-        if (c.calls < fail_at) {
+        assert_int_equal(a.blocks, 0);
+        if (a.calls < fail_at) {
             assert_ok(s);
             assert_int_equal(n, 100);
             assert_true(fail_at > 15);

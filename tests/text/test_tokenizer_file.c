@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "base/file.h"
+#include "support/host_memory.h"
 #include "text/internal.h"
 #include "text/tokenizer.h"
 
@@ -497,25 +498,7 @@ static void hostile_steps_are_bounded(void **state)
                    QN_ERR_UNSUPPORTED, "four times");
 }
 
-/* Fails every allocation in turn. */
-typedef struct counter {
-    long calls, fail_at, live;
-} counter;
-
-static void *counted(void *user, void *ptr, size_t size)
-{
-    counter *c = user;
-    if (size == 0) {
-        c->live -= ptr != NULL;
-        free(ptr);
-        return NULL;
-    }
-    if (++c->calls == c->fail_at) return NULL;
-    void *p = realloc(ptr, size);
-    c->live += p && !ptr;
-    return p;
-}
-
+/* Every allocation fails in turn. */
 static void memory_running_out_leaks_nothing(void **state)
 {
     (void)state;
@@ -523,17 +506,18 @@ static void memory_running_out_leaks_nothing(void **state)
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[512];
         snprintf(path, sizeof path, "%s%s", DATA, names[i]);
-        for (long fail_at = 1;; fail_at++) {
-            counter c = {.fail_at = fail_at};
-            qn_allocator a = {counted, &c};
+        for (uint64_t fail_at = 1;; fail_at++) {
+            qn_test_allocator a;
+            qn_test_allocator_init(&a);
+            a.fail_at = fail_at;
             qn_tokenizer *t;
             int32_t out[64];
             size_t n;
-            qn_status s = qn_tokenizer_open_file(&a, path, &t);
+            qn_status s = qn_tokenizer_open_file(&a.allocator, path, &t);
             if (s.code == QN_OK) s = qn_tokenizer_encode(t, "e\xCC\x81 the", 7, NULL, out, 64, &n);
             qn_tokenizer_close(t);
-            assert_int_equal(c.live, 0);
-            if (c.calls < fail_at) break;
+            assert_int_equal(a.blocks, 0);
+            if (a.calls < fail_at) break;
             assert_true(s.code == QN_ERR_MEMORY || s.code == QN_OK); /* OK: PCRE2 went on without its machine code */
         }
     }

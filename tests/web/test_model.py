@@ -4,4 +4,4 @@ import web
 web.need_node()
 web.need_dawn()
 web.need_module()
-web.run("model")
+web.run("model", "kept")

@@ -22,19 +22,22 @@ const text = (at) => Buffer.from(bytes().slice(at, bytes().indexOf(0, at))).toSt
 console.log("version", text(x.qn_version()));
 const ROUTE = 16; // sizeof(qn_route_info)
 const info = x.malloc(4096), status = x.malloc(512), spec = x.malloc(256), source = x.malloc(4), none = info;
+const target = x.malloc(8);
 bytes().fill(0, info, info + 4096);
 bytes().fill(0, spec, spec + 256);
+new DataView(x.memory.buffer).setUint32(target, none, true);
+new DataView(x.memory.buffer).setUint32(target + 4, 1, true);
 const n = x.qn_routes(info, 0, 0), routes = x.malloc(n * ROUTE);
 x.qn_routes(info, routes, n);
 console.log("routes", n);
 for (let i = 0; i < n; i++) {
     const name = word(routes + i * ROUTE);
-    x.qn_row_source(status, 0, x.qn_row_find(name), spec, none, source);
+    x.qn_row_source(status, 0, x.qn_row_find(name), spec, target, source);
     if (word(status) !== 0) throw new Error(`${text(name)}: ${text(status + 4)}`);
     x.free(word(source));
 }
 """
-QUERN = "log now progress read regex_close regex_open regex_scan"
+QUERN = "kept_read kept_replace log math_cos math_exp math_log math_pow math_sin now progress read regex_close regex_open regex_scan"
 
 web.need_module()
 size = os.path.getsize(wasm)

@@ -1,10 +1,13 @@
 """What the tests of web/ need, and how they are run: web/test/NAME.test.js in Node."""
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 root = os.environ.get("QN_SOURCE_DIR") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FIREFOX = "/usr/bin/firefox-esr"
+OLDEST_FIREFOX = 153  # whose WebGPU works on Linux when it is switched on
 CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
 NODE = os.path.join(root, "scripts", "with_node.sh")
 DRIVERS = ["/usr/lib/chromium/vk_swiftshader_icd.json", "/opt/google/chrome/vk_swiftshader_icd.json"]
@@ -40,6 +43,16 @@ def need_chromium():
         skip("no Chromium here (scripts/setup.sh test), or name it in QN_CHROMIUM")
     if not os.path.exists(os.path.join(root, "web", "test", "node_modules", "playwright-core")):
         skip("no playwright-core here (scripts/setup.sh test)")
+
+
+def need_firefox():
+    program = os.environ.get("QN_FIREFOX", FIREFOX)
+    if not os.path.exists(program):
+        skip("no firefox-esr here (scripts/setup.sh test): name a Firefox in QN_FIREFOX")
+    said = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    version = re.search(r"(\d+)\.", said)
+    if not version or int(version[1]) < OLDEST_FIREFOX:
+        skip(f"{said.strip()} is older than {OLDEST_FIREFOX}")
 
 
 def run(*names):

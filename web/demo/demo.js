@@ -11,6 +11,8 @@ let talks = false; // it has a chat template
 let work = null; // AbortController of what is under way
 let unfinished = null; // the entry of an answer that was stopped, or cut off by a lost device
 let lost = false; // the device is
+let device = null; // the one that the last model was on
+let seen = null; // the newest look at a model: {source, wish, found, abort}
 const measured = { bench: null, perplexity: null }; // the last ones, of this model
 const STARTS = ["Once upon a time", "The king had three daughters", "In a deep forest there lived"];
 
@@ -25,10 +27,37 @@ const size = (bytes) => {
 };
 const rate = (n, ms) => (n > 0 && ms > 0 ? `${(1000 * n / ms).toFixed(1)} tok/s` : "–");
 
+/** Rows of a list of terms: those that have something to say. */
+function fill(list, rows) {
+  list.replaceChildren(...rows.filter(([, text]) => text).map(([term, text]) => {
+    const row = document.createElement("div");
+    row.append(Object.assign(document.createElement("dt"), { textContent: term }),
+      Object.assign(document.createElement("dd"), { textContent: text }));
+    return row;
+  }));
+}
+
+/** What an error knows in numbers, and what helps. */
+function explain({ code, details = {} }) {
+  if (code === "gpu memory") {
+    const { neededBytes, gpuLimitBytes, gpuBytes } = details;
+    const rows = [["Needed, at least", neededBytes], ["Allowed by the settings", gpuLimitBytes], ["Taken when it ran out", gpuBytes]];
+    const advice = ["Take a shorter context, or keys and values as q8_0 (Settings, With the next load).", "Load a smaller model."];
+    if (gpuLimitBytes) advice.unshift("Allow more GPU memory in the settings.");
+    return { rows, advice };
+  }
+  if (code !== "quota") return { rows: [], advice: [] };
+  const rows = [["Needed", details.needed], ["Left in this browser", details.available]];
+  return { rows, advice: ["Delete a model that is kept here.", "Load the file from this device: nothing is kept then."] };
+}
+
 function showProblem(error) {
   lost ||= error?.code === "device lost";
+  const { rows, advice } = explain(error ?? {});
   $("problem").hidden = false;
   $("problem").firstElementChild.textContent = error?.code ? `${error.code}: ${error.message}` : String(error);
+  fill($("numbers"), rows.map(([term, bytes]) => [term, bytes && size(bytes)]));
+  $("advice").replaceChildren(...advice.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   $("recover").hidden = !lost;
 }
 
@@ -88,7 +117,72 @@ function options() {
     maxTokens: number("maxTokens"),
     system: form.get("system").trim(),
     session: { ctx: number("ctx"), precision: form.get("precision"), kv: form.get("kv") || undefined },
+    device: { gpuMemory: number("gpuMemory") && Math.round(1e6 * number("gpuMemory")) },
   };
+}
+
+/** A look at a model before it is loaded; one that was begun for the same wishes serves again. */
+function look(source) {
+  const { session, device: bounds } = options();
+  const wish = JSON.stringify([session, bounds]);
+  if (seen?.source === source && seen.wish === wish) return seen.found;
+  seen?.abort.abort();
+  const abort = new AbortController();
+  const asked = { session, device: bounds, signal: abort.signal, ...(device && { deviceInfo: device }) };
+  $("look").ariaBusy = "true";
+  const mine = { source, wish, abort, found: Quern.inspect(source, asked) };
+  mine.found.then(showLook, () => {
+    if (seen !== mine) return;
+    seen = null; // asking again tries again
+    $("look").ariaBusy = "false";
+  });
+  return (seen = mine).found;
+}
+
+function showLook({ model, types, memory, storage, problem }) {
+  const kinds = Object.entries(types).sort(([, a], [, b]) => b - a).map(([type]) => type).slice(0, 2).join(", ");
+  const chats = model.chatTemplate && !model.chatTemplate.startsWith("unsupported");
+  $("look").hidden = false;
+  $("look").ariaBusy = "false";
+  $("look-name").textContent = model.name || "A model without a name";
+  fill($("look-facts"), [
+    ["File", `${size(model.fileBytes)}, ${kinds}`],
+    ["Parameters", model.nParameters >= 1e9 ? `${(model.nParameters / 1e9).toFixed(1)} billion` : `${(model.nParameters / 1e6).toFixed(1)} million`],
+    ["It can", !model.hasTokenizer ? "not read text here" : chats ? "chat" : "continue text"],
+    ["Still to download", storage && size(storage.needed)],
+    ["GPU memory", memory && size(memory.total)],
+    ["Its context", memory && `${size(memory.kv)} for ${memory.ctx} tokens`],
+  ]);
+  const [needed, allowed] = problem ? explain(problem).rows : [];
+  $("look-problem").textContent = !problem ? "" : needed
+    ? `It does not fit: ${size(needed[1])} ${problem.code === "quota" ? "of storage" : "of GPU memory"} needed, ${size(allowed[1])} there.`
+    : `It cannot be loaded: ${problem.message}`;
+}
+
+/** When a file was picked, an address given, or the settings changed. What is shown stays until there is something new:
+ * the change may come with a press on Load, which must not move away. */
+async function lookAhead() {
+  const source = $("source").value === "builtin" ? null : wantedSource();
+  if (!source) return;
+  await look(source).catch((error) => {
+    if (error.name === "AbortError") return;
+    $("look").hidden = true;
+    showProblem(error);
+  });
+}
+
+/** Whether it would load, before the model that is there is given up. */
+async function check(source, signal) {
+  const stop = () => seen?.abort.abort();
+  signal.addEventListener("abort", stop);
+  try {
+    const { problem, memory, model } = await withProgress(() => look(source), "Looking at the file");
+    // Without a device the limits are those that every GPU has.
+    if (problem && (device || problem.code !== "limit")) throw problem;
+    $("progress-what").textContent = `${model.name}${memory ? `, ${size(memory.total)} of GPU memory` : ""}`;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
 }
 
 const phases = { download: "Downloading", load: "Loading into the GPU", verify: "Checking" };
@@ -103,8 +197,8 @@ function showProgress({ phase, loaded, total }) {
 }
 
 /** Shows the bar while something loads. */
-async function withProgress(task) {
-  $("progress-label").textContent = "Loading";
+async function withProgress(task, what = "Loading") {
+  $("progress-label").textContent = what;
   $("progress-text").textContent = "";
   $("progress").removeAttribute("value");
   $("loading").hidden = false;
@@ -116,6 +210,8 @@ async function withProgress(task) {
 }
 
 async function load(source, signal) {
+  $("progress-what").textContent = "";
+  if (source !== BUILT_IN) await check(source, signal);
   await quern?.close();
   quern = unfinished = null;
   lost = talks = false;
@@ -127,8 +223,9 @@ async function load(source, signal) {
   $("log").replaceChildren();
   update();
   try {
-    const { session } = options();
-    quern = await withProgress(() => Quern.load(source, { signal, onProgress: showProgress, session }));
+    const { session, device: bounds } = options();
+    quern = await withProgress(() => Quern.load(source, { signal, onProgress: showProgress, session, device: bounds }));
+    device = quern.device;
     globalThis.quern = quern; // for the console
     talks = Boolean(quern.model.chatTemplate) && !quern.model.chatTemplate.startsWith("unsupported");
     $("where").textContent = `${quern.model.name || "model"} on ${quern.device.name}`;
@@ -178,10 +275,11 @@ async function showFigures() {
 
 // ---- talking ------------------------------------------------------------------------------------
 
-function entry(className, text = "") {
+function entry(className, text = "", who = "") {
   const item = document.createElement("li");
   item.className = className;
-  item.append(text);
+  if (who) item.append(Object.assign(document.createElement("span"), { className: "who", textContent: who }));
+  item.append(document.createTextNode(text));
   $("log").append(item);
   $("log").scrollTop = $("log").scrollHeight;
   return item;
@@ -206,7 +304,7 @@ function welcome() {
 
 /** Streams an answer into its entry, and keeps the figures. */
 async function write(generation, item) {
-  const text = item.lastChild ?? item.appendChild(document.createTextNode(""));
+  const text = item.lastChild;
   const log = $("log");
   const started = performance.now();
   let n = 0;
@@ -243,9 +341,10 @@ function say(prompt) {
     const { sampling, maxTokens, system } = options();
     unfinished = null;
     if (talks) {
-      entry("user", prompt);
+      entry("user", prompt, "You");
       const first = quern.session.messages.length === 0;
-      await write(quern.chat(prompt, { sampling, maxTokens, signal, ...(first && system && { system }) }), entry("model"));
+      const answer = quern.chat(prompt, { sampling, maxTokens, signal, ...(first && system && { system }) });
+      await write(answer, entry("model", "", quern.model.name || "Model"));
     } else {
       const item = entry("story");
       const begin = document.createElement("b");
@@ -290,7 +389,10 @@ const measure = () => busyWith(async (signal) => {
   else $("chart").textContent = "This browser gives no GPU timestamps.";
 });
 
-const lastText = () => [...$("log").querySelectorAll(".story, .model, .user")].at(-1)?.textContent ?? "";
+const lastText = () => {
+  const item = [...$("log").querySelectorAll(".story, .model, .user")].at(-1);
+  return [...(item?.childNodes ?? [])].filter(({ className }) => className !== "who").map((node) => node.textContent).join("");
+};
 
 const judge = () => busyWith(async (signal) => {
   $("measured").textContent = "measuring…";
@@ -320,7 +422,11 @@ function asTable({ bench, perplexity }) {
 $("source").onchange = () => {
   $("by-url").hidden = $("source").value !== "url";
   $("by-file").hidden = $("source").value !== "file";
+  $("look").hidden = true;
+  lookAhead();
 };
+$("url").onchange = $("file").onchange = lookAhead;
+$("options").onchange = () => $("look").hidden || lookAhead();
 $("choose").onsubmit = (event) => {
   event.preventDefault();
   const source = wantedSource();

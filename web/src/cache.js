@@ -8,6 +8,7 @@ import { checkHash, hashOfSource } from "./source.js";
 import { openFolder, openOpfs } from "./store.js";
 
 const PROBE = 1; // bytes asked for to learn whether the server answers ranges
+const HEAD = 1 << 20; // bytes of a piece, where only the head of a file is read
 
 /** The store of an options object; null: none. `write`: models will be put there. */
 export const openStore = ({ cache = true, cacheDir, store, write }) => {
@@ -71,15 +72,44 @@ export async function urlSource(url, options) {
 }
 
 /** Nothing kept: in ranges where the server has them, else in order. */
-async function plainSource(url, { sha256, headers, signal }) {
-  const remote = await Remote.open(url, { piece: sha256 ? undefined : PROBE, headers, signal });
-  const expected = sha256 ?? remote.digest;
-  if (remote.size === null) {
-    remote.release();
-    throw new QuernError("unsupported", `${url}: the server does not say how large the file is, and it is not kept`);
-  }
+async function plainSource(url, options) {
+  const remote = await openRemote(url, options);
+  const expected = options.sha256 ?? remote.digest;
   return remote.ranges && !expected ? rangeSource(remote) : new StreamSource(remote, expected);
 }
+
+async function openRemote(url, { sha256, headers, signal }) {
+  const remote = await Remote.open(url, { piece: sha256 ? undefined : PROBE, headers, signal });
+  if (remote.size !== null) return remote;
+  remote.release();
+  throw new QuernError("unsupported", `${url}: the server does not say how large the file is, and it is not kept`);
+}
+
+/**
+ * The source of a look at a model: what is kept, else the server's, and nothing ahead of what is asked for. `storage`
+ * is what keeping it would take, {needed, available}, in bytes; null: nothing.
+ */
+export async function headSource(url, { sha256, ...options }) {
+  const store = await openStore(options);
+  const entry = store && options.cache !== "reload" ? await readEntry(store, nameOf(url)) : null;
+  const kept = entry?.complete ? await completeSource(store, nameOf(url), entry, options) : null;
+  if (kept) return kept;
+  const remote = await openRemote(url, options);
+  const source = remote.ranges ? rangeSource(remote, { piece: HEAD, ahead: 0 }) : new StreamSource(remote, null, 0);
+  source.storage = await storageFor(url, remote.size, entry, sha256, options);
+  return source;
+}
+
+async function storageFor(url, size, entry, sha256, options) {
+  const store = await openStore({ ...options, write: true });
+  if (!store) return null;
+  const part = canJoin(entry, sha256) ? await store.size(nameOf(url)).catch(() => 0) : 0;
+  const available = await store.room().catch(() => undefined);
+  return { needed: Math.max(0, size - part), available: available ?? null };
+}
+
+/** Parts join only where something says that the file is still the same: its validator, or the hash at the end. */
+const canJoin = (entry, sha256) => Boolean(entry?.size && (entry.validator || sha256));
 
 // ---- kept -----------------------------------------------------------------------------------------
 
@@ -129,9 +159,7 @@ async function completeSource(store, name, entry, options) {
 
 async function startDownload(store, name, file, entry, options) {
   const { url, sha256, headers, signal } = options;
-  // Parts join only where something says that the file is still the same: its validator, or the hash at the end.
-  const joins = entry?.size && (entry.validator || sha256);
-  let have = joins ? Math.min(file.size, entry.size - 1) : 0; // a byte less than all: no server answers for none
+  let have = canJoin(entry, sha256) ? Math.min(file.size, entry.size - 1) : 0; // a byte less than all: no server answers for none
   let remote = await Remote.open(url, { from: have, headers, signal });
   const same = remote.size === entry?.size && (remote.validator ?? null) === (entry?.validator ?? null);
   if (have && !same) {

@@ -15,6 +15,7 @@ const CODES = Object.fromEntries(
   Object.entries(enums.qn_code).map(([name, code]) => [code, name.replace("QN_ERR_", "").toLowerCase().replaceAll("_", " ")]),
 );
 const STATES = enums.qn_step_state;
+const MATH = Object.fromEntries(["sin", "cos", "exp", "log", "pow"].map((name) => [`math_${name}`, Math[name]]));
 const ROUTES = 512; // kernel rows asked for at once; more than there are
 
 /** The module, compiled once for all instances: from a Module, its bytes, a Response or an address. */
@@ -47,10 +48,11 @@ export async function findGpu() {
 
 export class Core {
   /**
-   * @param {{module: WebAssembly.Module, gpu: GPU, onLog?: (level: number, line: string) => void}} options
+   * @param {{module: WebAssembly.Module, gpu: GPU, onLog?: (level: number, line: string) => void,
+   *   kept?: {get(name: string): string | undefined, set(name: string, text: string): void}}} options
    */
-  static async create({ module, gpu, onLog = () => {} }) {
-    const core = new Core(gpu, onLog);
+  static async create({ module, gpu, onLog = () => {}, kept = new Map() }) {
+    const core = new Core(gpu, onLog, kept);
     const instance = await WebAssembly.instantiate(module, core.#imports());
     core.#attach(instance.exports);
     return core;
@@ -58,14 +60,16 @@ export class Core {
 
   #exports;
   #status = 0;
+  #kept;
   #onLog;
   #onProgress = null;
 
-  constructor(gpu, onLog) {
+  constructor(gpu, onLog, kept) {
     this.loop = new Loop();
     this.memory = new Memory();
     this.readers = new Readers(this.memory, () => this.loop.wake());
     this.webgpu = createWebGPU({ gpu, memory: this.memory, onEvent: (error) => this.#event(error) });
+    this.#kept = kept;
     this.#onLog = onLog;
   }
 
@@ -75,9 +79,20 @@ export class Core {
       log: (level, line) => this.#onLog(level, this.memory.text(line)),
       progress: (done, total) => (this.#onProgress?.(done, total) === false ? 0 : 1),
       now: () => performance.now(),
+      kept_read: (name, size) => this.#keptText(this.#kept.get(this.memory.text(name)), size),
+      kept_replace: (name, text, size) => void this.#kept.set(this.memory.text(name), this.memory.text(text, size)),
+      ...MATH,
       ...new Regexes(this.memory).imports(),
     };
     return { env: this.webgpu.imports, quern };
+  }
+
+  /** In memory that the core frees. */
+  #keptText(text, size) {
+    if (text === undefined) return 0;
+    const made = this.memory.allocateText(text);
+    this.memory.setWord(size, made.size);
+    return made.address;
   }
 
   #attach(exports) {
@@ -216,9 +231,29 @@ export class Core {
    * @param {{signal?: AbortSignal, onProgress?: (done: number, total: number) => void}} options
    */
   async openModel(engine, source, { signal, onProgress } = {}) {
+    this.#onProgress = onProgress;
+    try {
+      return await this.reading(source, (struct, scratch) => {
+        const options = scratch.bytes(sizes.qn_model_options);
+        this.call("qw_model_options", options);
+        const out = scratch.words([0]);
+        this.check("qn_loader_open", engine, struct, options, out);
+        return this.made("loader", this.memory.word(out), signal);
+      });
+    } finally {
+      this.#onProgress = null;
+    }
+  }
+
+  /** Work on a source that the core reads: `work` gets its qn_source, and the scratch that holds it. */
+  async reading(source, work) {
     const reader = this.readers.add(source);
     try {
-      return await this.scratchAsync((scratch) => this.#load(engine, reader, source, scratch, signal, onProgress));
+      return await this.scratchAsync((scratch) => {
+        const struct = scratch.bytes(sizes.qn_source);
+        this.call("qw_source", struct, reader, source.size);
+        return work(struct, scratch);
+      });
     } catch (error) {
       throw this.readers.errorOf(reader) ?? error; // the source's own says more than the core's copy of its message
     } finally {
@@ -226,24 +261,19 @@ export class Core {
     }
   }
 
-  async #load(engine, reader, source, scratch, signal, onProgress) {
-    const struct = scratch.bytes(sizes.qn_source);
-    this.call("qw_source", struct, reader, source.size);
-    const options = scratch.bytes(sizes.qn_model_options);
-    this.call("qw_model_options", options);
-    const out = scratch.words([0, 0]);
-    this.check("qn_loader_open", engine, struct, options, out);
-    const loader = this.memory.word(out);
-    try {
-      return await this.loop.drive(() => {
-        this.#onProgress = onProgress;
-        this.check("qn_loader_step", loader, out, out + 4);
-        return this.memory.word(out) || (this.memory.bytes(out + 4, 1)[0] ? undefined : MORE);
-      }, signal);
-    } finally {
-      this.#onProgress = null;
-      if (!this.loop.failed) this.call("qn_loader_close", loader);
-    }
+  /** Steps a loader or an inspector until it has made what it makes, and closes it. */
+  made(kind, maker, signal) {
+    return this.scratchAsync(async (scratch) => {
+      const out = scratch.words([0, 0]);
+      try {
+        return await this.loop.drive(() => {
+          this.check(`qn_${kind}_step`, maker, out, out + 4);
+          return this.memory.word(out) || (this.memory.bytes(out + 4, 1)[0] ? undefined : MORE);
+        }, signal);
+      } finally {
+        if (!this.loop.failed) this.call(`qn_${kind}_close`, maker);
+      }
+    });
   }
 
   modelInfo(model) {

@@ -4,6 +4,8 @@
 import { Bench } from "./bench.js";
 import { Core, compileModule, findGpu } from "./core.js";
 import { QuernError } from "./errors.js";
+import { inspectModel } from "./inspect.js";
+import { Kept } from "./kept.js";
 import { perplexityOf } from "./perplexity.js";
 import { HostSession } from "./session.js";
 import { openSource } from "./source.js";
@@ -18,6 +20,7 @@ function engineOptions({ adapter, gpuMemory, baseline, checked, route, selfTest 
     baseline,
     checked,
     route,
+    cache_dir: "storage", // names in #kept begin with it
     self_test: selfTest,
     fail_allocation_after: testing.failAllocationAfter,
     max_binding_bytes: testing.maxBindingBytes,
@@ -41,6 +44,7 @@ function sometimes(emit) {
 export class Host {
   #module;
   #gpu;
+  #kept; // stays for recover
   #core = null;
   #engine = 0;
   #model = 0;
@@ -49,6 +53,17 @@ export class Host {
   #all = new Set(); // also those of measurements
   #lastSession = 0;
   #from = null; // what load was given, for recover
+
+  /** What a model's file says, and what loading it would take. In a core of its own, without a GPU. */
+  async inspect(value, options, { signal }) {
+    const module = await compileModule(options.wasm);
+    const source = await openSource(value, { ...options, signal, head: true });
+    try {
+      return await inspectModel(await Core.create({ module, gpu: null }), source, options, signal);
+    } finally {
+      source.close();
+    }
+  }
 
   /** Loads a model: what the page gets is the host's info. */
   load(value, options, context) {
@@ -80,7 +95,8 @@ export class Host {
     this.#module ??= await compileModule(options.wasm);
     this.#gpu ??= options.gpu ?? (await findGpu());
     const onLog = (level, line) => emit({ log: { level, line } });
-    this.#core = await Core.create({ module: this.#module, gpu: this.#gpu, onLog });
+    this.#kept ??= await Kept.open(options, onLog);
+    this.#core = await Core.create({ module: this.#module, gpu: this.#gpu, onLog, kept: this.#kept });
     const source = await openSource(value, { ...options, signal, onProgress });
     try {
       this.#engine = await this.#core.openEngine(engineOptions(options.device), signal);
@@ -94,11 +110,13 @@ export class Host {
     }
   }
 
-  /** Errors about memory say how much there is. */
+  /** Errors about memory say how much there is, and how much was needed. */
   #withNumbers(error) {
-    if (error?.code !== "gpu memory" || !this.#engine || this.#core.loop.failed) return error;
-    const limit = this.#from.options.device?.gpuMemory ?? null;
-    const details = { ...this.#core.gpuMemory(this.#engine), gpuLimitBytes: limit };
+    if (error?.code !== "gpu memory") return error;
+    const core = this.#engine && !this.#core.loop.failed ? this.#core : null; // the device itself may not have fitted
+    const neededBytes = core ? Number(core.call("qn_engine_gpu_refused", this.#engine)) : null;
+    const gpuLimitBytes = this.#from.options.device?.gpuMemory ?? null;
+    const details = { neededBytes, gpuLimitBytes, ...core?.gpuMemory(this.#engine) };
     return new QuernError(error.code, error.message, { details, cause: error });
   }
 
@@ -213,8 +231,12 @@ export class Host {
     return this.#session(id).tokens();
   }
 
-  setTokens(id, tokens) {
-    return this.#session(id).setTokens(tokens);
+  save(id, messages) {
+    return this.#session(id).save(messages);
+  }
+
+  restore(id, tokens, messages) {
+    return this.#session(id).restore(tokens, messages);
   }
 
   // ---- text ---------------------------------------------------------------------------------------

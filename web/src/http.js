@@ -184,9 +184,9 @@ export class Remote {
   }
 }
 
-/** A file of a server that answers ranges, nothing kept. */
-export const rangeSource = (remote) =>
-  new ReadAhead(remote.size, (offset, length) => remote.range(offset, length), { close: () => remote.release() });
+/** A file of a server that answers ranges, nothing kept. @param {{piece?: number, ahead?: number}} [options] */
+export const rangeSource = (remote, options) =>
+  new ReadAhead(remote.size, (offset, length) => remote.range(offset, length), { ...options, close: () => remote.release() });
 
 /**
  * A file that comes in order: of a server without ranges, or where the whole file's hash is wanted. Holds what came
@@ -200,9 +200,11 @@ export class StreamSource {
   #end = 0;
   #body = null;
   #pulling = null;
+  #ahead;
 
-  constructor(remote, sha256) {
+  constructor(remote, sha256, ahead = AHEAD) {
     this.#remote = remote;
+    this.#ahead = ahead;
     this.size = remote.size;
     this.sha256 = sha256;
     this.#restart();
@@ -222,7 +224,7 @@ export class StreamSource {
     while (this.#chunks.length && this.#from + this.#chunks[0].length <= offset)
       this.#from += this.#chunks.shift().length;
     const end = offset + target.length;
-    this.#pull(Math.min(end + AHEAD, this.size));
+    this.#pull(Math.min(end + this.#ahead, this.size));
     if (this.#end < end) return this.#pulling;
     let at = this.#from;
     for (const bytes of this.#chunks) {

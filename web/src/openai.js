@@ -23,9 +23,10 @@ function checkParameters(parameters) {
 
 /** A message's content as text: a string, or parts that are all text. */
 function plainMessage({ role, content }) {
+  const known = role === "developer" ? "system" : role;
   if (Array.isArray(content) && content.every(({ type }) => type === "text"))
-    return { role, content: content.map(({ text }) => text).join("") };
-  if (typeof content === "string") return { role: role === "developer" ? "system" : role, content };
+    return { role: known, content: content.map(({ text }) => text).join("") };
+  if (typeof content === "string") return { role: known, content };
   throw new QuernError("unsupported", `messages: the content of a ${role} message is not text`);
 }
 

@@ -24,8 +24,19 @@ export class QuernError extends Error {
   constructor(code: ErrorCode, message: string, more?: { details?: Record<string, unknown>; cause?: unknown });
   readonly name: "QuernError";
   readonly code: ErrorCode;
-  /** Numbers about it; of "gpu memory": {gpuBytes, gpuPeakBytes, gpuLimitBytes}. */
+  /** Numbers about it; of "gpu memory": MemoryNumbers. */
   readonly details: Record<string, unknown>;
+}
+
+/** What a "gpu memory" error knows; null: nobody said. */
+export interface MemoryNumbers {
+  /** At least so much is needed: what would be held with what was refused. */
+  neededBytes: number | null;
+  /** The limit that was given, `device.gpuMemory`. */
+  gpuLimitBytes: number | null;
+  /** What was held then; not there where nothing was loaded. */
+  gpuBytes?: number;
+  gpuPeakBytes?: number;
 }
 
 export interface Progress {
@@ -46,7 +57,8 @@ export interface DeviceOptions {
   checked?: boolean;
   /** Force this kernel row wherever it is usable. */
   route?: string;
-  /** Try each kernel row once at load, and leave out those that compute wrongly (true). */
+  /** Try each kernel row once, and leave out those that compute wrongly (true). What was found is kept for later visits
+   * with this browser's version, where models are kept: see `cache`. */
   selfTest?: boolean;
 }
 
@@ -62,9 +74,9 @@ export interface SessionOptions {
 }
 
 export interface StoreOptions {
-  /** false: addresses are not kept; "reload": downloaded again (true). */
+  /** false: models of addresses are not kept, nor what the self-test found; "reload": downloaded and tried again (true). */
   cache?: boolean | "reload";
-  /** Node: the folder to keep models in; without it nothing is kept there. */
+  /** Node: the folder to keep models and the self-test's results in; without it nothing is kept there. */
   cacheDir?: string;
 }
 
@@ -158,6 +170,8 @@ export interface SavedSession {
   version: 1;
   tokens: number[];
   messages: Message[];
+  /** The tokens are those of the messages, with the answers as they were generated. */
+  talk?: boolean;
 }
 
 export interface Logits {
@@ -172,7 +186,7 @@ export interface Logits {
 export interface Session {
   readonly ctx: number;
   readonly chunk: number;
-  /** What was said in `chat`. */
+  /** What was said in `chat`; an answer that was cut is there as far as it was shown. */
   readonly messages: Message[];
   /** Answers a prompt; undefined: goes on from the session's tokens. Messages need a model with a chat template. */
   generate(prompt: Prompt | undefined, options?: GenerateOptions): Generation;
@@ -308,10 +322,53 @@ export interface Perplexity {
   window: number;
 }
 
+export interface InspectOptions extends StoreOptions {
+  signal?: AbortSignal;
+  /** gpuMemory: what does not fit is a `problem`. */
+  device?: DeviceOptions;
+  /** The device that it is for: `quern.device` of another model. Default: a GPU with core WebGPU's limits. */
+  deviceInfo?: DeviceInfo;
+  /** Of the session that is counted in. */
+  session?: SessionOptions;
+  worker?: boolean;
+  sha256?: string;
+  headers?: Record<string, string>;
+  wasm?: string | URL | ArrayBuffer | WebAssembly.Module;
+}
+
+/** GPU bytes of a model with one session. */
+export interface MemoryPlan {
+  /** What the session would choose. */
+  ctx: number;
+  chunk: number;
+  weights: number;
+  /** Keys and values of the whole context. */
+  kv: number;
+  /** Activations, inputs, outputs, parameters. */
+  working: number;
+  total: number;
+}
+
+/** A model before it is loaded. */
+export interface Inspection {
+  /** What the file does not say is 0 or empty. */
+  model: ModelInfo;
+  /** Bytes of the file by the type of its tensors: {Q4_0: 5000000, F32: 20000}. */
+  types: Record<string, number>;
+  /** null: it cannot be said, since the model does not run here. */
+  memory: MemoryPlan | null;
+  /** Bytes that keeping the download would take, and those that are left (null: nobody says); null: nothing. */
+  storage: { needed: number; available: number | null } | null;
+  /** Why it would not load: "unsupported", "gpu memory" (details: MemoryNumbers), "quota", ...; null: nothing is known. */
+  problem: QuernError | null;
+}
+
 /** A model on a device, with a session of its own. */
 export class Quern {
   private constructor();
   static load(source: ModelSource, options?: LoadOptions): Promise<Quern>;
+  /** What a model's file says, and what loading it would take. Reads the head of the file only; needs no GPU. */
+  static inspect(source: ModelSource, options?: InspectOptions): Promise<Inspection>;
 
   readonly device: DeviceInfo;
   readonly model: ModelInfo;

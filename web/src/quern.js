@@ -1,6 +1,6 @@
 // What a page uses: `const quern = await Quern.load(source)`. The core runs in a worker, unless `worker: false` or Node.
 
-import { QuernError, abortReason } from "./errors.js";
+import { QuernError, abortReason, unpackError } from "./errors.js";
 import { Client, localPorts, serve } from "./rpc.js";
 
 export { QuernError };
@@ -62,10 +62,10 @@ export class Generation {
 
   /**
    * @param {(options: {signal: AbortSignal, onEvents: Function}) => Promise<any>} start
-   * @param {{signal?: AbortSignal, onToken?: Function, shown?: {length: number}}} options shown: counts the text that the
+   * @param {{signal?: AbortSignal, onToken?: Function, shown?: {text: string}}} options shown: collects the text that the
    *   caller was given
    */
-  constructor(start, { signal, onToken, shown = { length: 0 } } = {}) {
+  constructor(start, { signal, onToken, shown = { text: "" } } = {}) {
     this.#onToken = onToken;
     this.#shown = shown;
     this.#read = Boolean(onToken);
@@ -78,7 +78,7 @@ export class Generation {
     this.#taken = taken;
     for (const event of events) this.#onToken?.(event);
     if (this.#read) {
-      for (const { text } of events) this.#shown.length += text.length;
+      for (const { text } of events) this.#shown.text += text;
       taken(events.length);
     }
     else this.#queue.push(...events);
@@ -116,7 +116,7 @@ export class Generation {
         if (this.#queue.length) {
           const event = this.#queue.shift();
           this.#taken(1);
-          this.#shown.length += event.text.length;
+          this.#shown.text += event.text;
           yield event;
         } else if (this.#ended) {
           if (this.#error) throw this.#error;
@@ -131,12 +131,15 @@ export class Generation {
   }
 }
 
+const answered = (messages, content) => [...messages, { role: "assistant", content }];
+
 /** A conversation's tokens and their keys and values on the GPU. It does one thing at a time; more wait in order. */
 export class Session {
   #client;
   #id;
   #messages = [];
   #shown; // of the last answer's text, so that resume begins where its reader is
+  #cut = null; // a turn of the conversation whose answer was cut: {messages, shown}
 
   constructor(client, { id, ctx, chunk }) {
     this.#client = client;
@@ -145,9 +148,10 @@ export class Session {
     this.chunk = chunk;
   }
 
-  /** What was said in `chat` so far. */
+  /** What was said in `chat` so far; an answer that was cut is there as far as it was shown. */
   get messages() {
-    return structuredClone(this.#messages);
+    const { messages, shown } = this.#cut ?? {};
+    return structuredClone(messages ? answered(messages, shown.text) : this.#messages);
   }
 
   /**
@@ -156,31 +160,47 @@ export class Session {
    */
   generate(prompt, { signal, onToken, ...options } = {}) {
     const call = (how) => this.#client.call("generate", [this.#id, prompt, options], how);
-    return new Generation(call, { signal, onToken, shown: (this.#shown = { length: 0 }) });
+    return new Generation(call, { signal, onToken, shown: (this.#shown = { text: "" }) });
   }
 
   /** Goes on with an answer that was aborted, or cut by a lost device after `recover`. */
   resume({ signal, onToken } = {}) {
-    const shown = (this.#shown ??= { length: 0 });
-    const call = (how) => this.#client.call("resume", [this.#id, shown.length], how);
+    const shown = (this.#shown ??= { text: "" });
+    const messages = this.#cut?.shown === shown ? this.#cut.messages : null;
+    const call = async (how) => {
+      const result = await this.#client.call("resume", [this.#id, shown.text.length], how);
+      if (messages) this.#say(answered(messages, result.text));
+      return result;
+    };
     return new Generation(call, { signal, onToken, shown });
   }
 
   /** Says something in the session's conversation, and gives the model's answer. */
   chat(content, { system, signal, onToken, ...rest } = {}) {
-    if (system !== undefined) this.#messages = [{ role: "system", content: system }];
-    const messages = [...this.#messages, { role: "user", content }];
+    if (system !== undefined) this.#say([{ role: "system", content: system }]);
+    const messages = [...this.messages, { role: "user", content }];
+    const shown = (this.#shown = { text: "" });
     const call = async (how) => {
-      const result = await this.#client.call("generate", [this.#id, messages, rest], how);
-      this.#messages = [...messages, { role: "assistant", content: result.text }];
-      return result;
+      try {
+        const result = await this.#client.call("generate", [this.#id, messages, rest], how);
+        this.#say(answered(messages, result.text));
+        return result;
+      } catch (error) {
+        if (how.signal.aborted || error.code === "device lost") this.#cut = { messages, shown };
+        throw error;
+      }
     };
-    return new Generation(call, { signal, onToken, shown: (this.#shown = { length: 0 }) });
+    return new Generation(call, { signal, onToken, shown });
+  }
+
+  #say(messages) {
+    this.#messages = messages;
+    this.#cut = null;
   }
 
   /** Forgets the conversation; its keys stay until other tokens come. */
   clear() {
-    this.#messages = [];
+    this.#say([]);
   }
 
   /** Logits after the tokens, of the last one or of all: {rows, firstRow, data}. */
@@ -195,14 +215,15 @@ export class Session {
 
   /** All that is needed to go on another time: plain data. */
   async save() {
-    return { version: 1, tokens: await this.tokens(), messages: this.messages };
+    const { messages } = this;
+    return { version: 1, messages, ...(await this.#client.call("save", [this.#id, messages])) };
   }
 
   /** Puts back what `save` gave. Keys and values are computed again, with the next answer. */
-  async restore({ version, tokens, messages = [] }) {
+  async restore({ version, tokens, messages = [], talk = false }) {
     if (version !== 1) throw new QuernError("argument", `a saved session of version ${version} is not known here`);
-    if (tokens.length) await this.#client.call("setTokens", [this.#id, tokens]);
-    this.#messages = structuredClone(messages);
+    if (tokens.length) await this.#client.call("restore", [this.#id, tokens, talk ? messages : null]);
+    this.#say(structuredClone(messages));
   }
 
   close() {
@@ -229,6 +250,19 @@ export class Quern {
       await client.call("close").catch(() => {});
       end();
       throw error;
+    }
+  }
+
+  /** What a model's file says, and the memory that loading it would take: reads its head alone, and needs no GPU. */
+  static async inspect(source, options = {}) {
+    const { worker = !isNode(), signal } = options;
+    const { client, end } = worker ? workerHost() : await localHost();
+    try {
+      const { session } = options;
+      const found = await client.call("inspect", [absolute(source), { ...portable(options), session }], { signal });
+      return { ...found, problem: found.problem && unpackError(found.problem) };
+    } finally {
+      end();
     }
   }
 

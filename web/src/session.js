@@ -20,7 +20,8 @@ function choice(table, value, what) {
   return table[value];
 }
 
-const sessionOptions = ({ ctx, chunk, precision = "auto", kv }) => ({
+/** The fields of qn_session_options. */
+export const sessionOptions = ({ ctx, chunk, precision = "auto", kv }) => ({
   ctx,
   chunk,
   precision: choice(PRECISIONS, precision, "precision"),
@@ -143,10 +144,17 @@ export class HostSession {
     }
   }
 
-  setTokens(tokens) {
+  /** The content; `talk`: it is that of this conversation, with its answers' own tokens. */
+  save(messages) {
+    return { tokens: this.tokens(), talk: Boolean(this.#talk && equal(messages, this.#talk.messages)) };
+  }
+
+  /** Puts back what `save` gave; messages: null unless it said `talk`. */
+  restore(tokens, messages) {
     return this.#inTurn(undefined, () => {
-      this.#answer = this.#talk = null;
-      return this.#hold(tokens);
+      this.#answer = null;
+      this.#hold(tokens);
+      this.#talk = messages && { messages, tokens };
     });
   }
 
@@ -341,6 +349,8 @@ const isTalk = (prompt) => Array.isArray(prompt) && typeof prompt[0] === "object
 
 const same = (a, b) => a.role === b.role && a.content === b.content;
 
+const equal = (a, b) => a.length === b.length && a.every((message, i) => same(message, b[i]));
+
 /** Whether the messages are those of a conversation and one or more behind them. */
 const beginsWith = (messages, past) =>
-  messages.length > past.length && past.every((message, i) => same(message, messages[i]));
+  messages.length > past.length && equal(past, messages.slice(0, past.length));

@@ -164,7 +164,8 @@ const isNode = () => typeof process === "object" && Boolean(process.versions?.no
 const isAddress = (text) => !isNode() || /^https?:/i.test(text);
 
 /**
- * The source that a caller's value means.
+ * The source that a caller's value means. `head`: of which only the first bytes are wanted, so that nothing is kept and
+ * no hash is checked.
  * @param {string | URL | Blob | ArrayBuffer | ArrayBufferView | object} value
  * @param {import("./quern.js").LoadOptions} options
  */
@@ -172,7 +173,10 @@ export async function openSource(value, options = {}) {
   if (typeof value === "string" || value instanceof URL) {
     const text = String(value);
     if (/^(blob|data):/i.test(text)) return verified(blobSource(await (await fetch(text)).blob()), options);
-    if (isAddress(text)) return (await import("./cache.js")).urlSource(text, options);
+    if (isAddress(text)) {
+      const { headSource, urlSource } = await import("./cache.js");
+      return options.head ? headSource(text, options) : urlSource(text, options);
+    }
     return verified(await pathSource(text.startsWith("file:") ? new URL(text) : text), options);
   }
   return verified(await localSource(value), options);
@@ -188,7 +192,8 @@ async function localSource(value) {
   throw new QuernError("argument", "a model is given as a URL, File, Blob, file handle, ArrayBuffer or path");
 }
 
-async function verified(source, { sha256, size, signal, onProgress }) {
+async function verified(source, { head, sha256, size, signal, onProgress }) {
+  if (head) return source;
   try {
     if (size !== undefined && source.size !== size)
       throw new QuernError("io", `the file has ${source.size} bytes, not ${size}`, { details: { size: source.size } });

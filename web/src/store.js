@@ -52,6 +52,12 @@ class Opfs {
   }
 
   async writeText(name, text) {
+    const handle = await this.#folder.getFileHandle(name, { create: true });
+    if (handle.createWritable) { // others see the old text or the new one
+      const stream = await handle.createWritable();
+      await stream.write(text);
+      return stream.close();
+    }
     const file = await this.open(name);
     try {
       file.truncate(0);
@@ -129,7 +135,9 @@ class Folder {
   }
 
   async writeText(name, text) {
-    this.#fs.writeFileSync(this.#path(name), text);
+    const beside = this.#path(`${name}.${process.pid}`);
+    this.#fs.writeFileSync(beside, text);
+    this.#fs.renameSync(beside, this.#path(name));
   }
 
   async names() {

@@ -28,24 +28,29 @@ function readField(memory, address, type) {
   return scalar ? scalar[1](memory.view, address) : readStruct(memory, address, type);
 }
 
+const camel = (field) => field.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+
 /** A struct as an object; names become camelCase, text arrays strings, 64-bit numbers plain ones. */
 export function readStruct(memory, address, name) {
   const object = {};
-  for (const [field, type] of Object.entries(types[name])) {
-    const key = field.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
-    object[key] = readField(memory, (address >>> 0) + offsets[name][field], type);
-  }
+  for (const [field, type] of Object.entries(types[name]))
+    object[camel(field)] = readField(memory, (address >>> 0) + offsets[name][field], type);
   return object;
 }
 
-/** Writes the fields that `values` names (as C does) into a struct of zeros. */
+function writeField(memory, address, type, value) {
+  const array = /^(\w+)\[(\d+)\]$/.exec(type);
+  if (array?.[1] === "char") new TextEncoder().encodeInto(value, memory.bytes(address, Number(array[2]) - 1));
+  else if (array) value.forEach((item, i) => writeField(memory, address + i * sizeOf(array[1]), array[1], item));
+  else if (scalars[type]) scalars[type][2](memory.view, address, value);
+  else writeStruct(memory, address, type, value);
+}
+
+/** Writes the fields that `values` names (as C does, or as readStruct) into a struct of zeros. */
 export function writeStruct(memory, address, name, values) {
-  for (const [field, value] of Object.entries(values)) {
-    if (value === undefined) continue;
-    const type = types[name][field];
-    const at = (address >>> 0) + offsets[name][field];
-    if (scalars[type]) scalars[type][2](memory.view, at, value);
-    else writeStruct(memory, at, type, value);
+  for (const [field, type] of Object.entries(types[name])) {
+    const value = values[field] ?? values[camel(field)];
+    if (value !== undefined) writeField(memory, (address >>> 0) + offsets[name][field], type, value);
   }
 }
 

@@ -7,17 +7,12 @@ import { after, before, test } from "node:test";
 import { ROOT } from "./support/build.js";
 import { openDawn } from "./support/dawn.js";
 import { MODEL, hasCore, load } from "./support/dist.js";
+import { PROMPT, SAMPLED, SAMPLING as seven, short, worstOf } from "./support/golden.js";
 import { serveFile } from "./support/server.js";
 
 const { Quern } = await load("quern.js");
 const { openai } = await load("openai.js");
 const models = join(ROOT, "models/quern-tales");
-const golden = JSON.parse(readFileSync(join(models, "logits.json")));
-const short = golden.prompts.find(({ name }) => name === "short");
-const PROMPT = "Once upon a time";
-/** `quern run -p "Once upon a time" --precision exact --temp 0.8 --top-p 0.9 --seed 7 -n 32` */
-const SAMPLED = " there was a mother and a daughter, a girl who had a mattress. The girl was so beautiful that she could neither eat nor drink. All";
-const seven = { temperature: 0.8, topP: 0.9, seed: 7 };
 const greedy = { temperature: 0 };
 
 let gpu;
@@ -75,17 +70,14 @@ onModel("tokens and texts", async () => {
 onModel("logits are the reference's", async () => {
   const { rows, firstRow, data } = await quern.session.logits(short.ids);
   assert.deepEqual([rows, firstRow, data.length], [1, short.ids.length - 1, 4096]);
-  const expected = new Float32Array(readFileSync(join(models, short.last)).buffer.slice(0, 4 * 4096));
-  const worst = Math.max(...data.map((logit, i) => Math.abs(logit - expected[i])));
-  assert.ok(worst < 2e-3, `off by ${worst}`);
+  assert.ok(worstOf(data) < 2e-3, `off by ${worstOf(data)}`);
   const all = await quern.session.logits(short.ids, { all: true });
   assert.deepEqual([all.rows, all.firstRow], [short.ids.length, 0]);
 });
 
 onModel("greedy tokens are the reference's", async () => {
-  const n = short.margin.findIndex((margin) => margin < 0.01);
-  const wanted = short.greedy_ids.slice(0, n < 0 ? 24 : Math.min(n, 24));
-  assert.deepEqual(await tokensOf(quern.generate(short.ids, { sampling: greedy, maxTokens: wanted.length })), wanted);
+  const generation = quern.generate(short.ids, { sampling: greedy, maxTokens: short.greedy.length });
+  assert.deepEqual(await tokensOf(generation), short.greedy);
 });
 
 onModel("a seed gives the text that it gives natively", async () => {
@@ -212,11 +204,42 @@ onModel("a lost device is told, and made good", async () => {
   assert.equal(n, 24);
 });
 
-onModel("memory that is not allowed is told with the numbers", async () => {
-  await assert.rejects(open({ device: { gpuMemory: 1e6 } }), ({ code, message, details }) =>
-    code === "gpu memory" && /\d{7} bytes/.test(message) && details.gpuLimitBytes === 1e6 && details.gpuBytes >= 0);
+onModel("what a look at the file predicts is what is taken then", async () => {
+  const session = { ctx: 256, precision: "exact" };
+  const { memory } = await Quern.inspect(MODEL, { session, deviceInfo: quern.device });
+  const loaded = await open({ session });
+  const { memory: { gpuBytes }, sessions } = await loaded.info();
+  await loaded.close();
+  assert.deepEqual([memory.total, memory.ctx, memory.chunk], [gpuBytes, 256, sessions[0].chunk]);
+});
+
+onModel("memory that runs out is told with the numbers, and something smaller loads afterwards", async () => {
+  const session = { ctx: 1024 };
+  const { memory } = await Quern.inspect(MODEL, { session: { ...session, precision: "exact" }, deviceInfo: quern.device });
+  const runsOut = async (device) => {
+    const error = await open({ device, session }).then((loaded) => loaded.close(), (e) => e);
+    assert.deepEqual([error.name, error.code], ["QuernError", "gpu memory"]);
+    return error;
+  };
+  // Too little for the weights, and then for the session.
+  for (const gpuMemory of [1e6, memory.weights + memory.working]) {
+    const { details, message } = await runsOut({ gpuMemory });
+    assert.equal(details.gpuLimitBytes, gpuMemory);
+    assert.ok(details.neededBytes > gpuMemory && details.neededBytes <= memory.total, JSON.stringify(details));
+    assert.ok(details.gpuBytes < gpuMemory);
+    assert.match(message, /\d{6,} bytes/);
+  }
+  assert.equal((await runsOut({ gpuMemory: 100 })).details.gpuLimitBytes, 100); // not even a device
+  // A device that says no.
+  for (const failAllocationAfter of [1e6, memory.total - 1e6]) {
+    const { details } = await runsOut({ failAllocationAfter });
+    assert.ok(details.neededBytes > 1e6 && details.gpuLimitBytes === null, JSON.stringify(details));
+  }
+  const smaller = await open({ device: { gpuMemory: memory.total - 1e6 }, session: { ctx: 128 } });
+  assert.equal(await smaller.generate(PROMPT, { sampling: seven, maxTokens: 4 }).text(), " there was a mother");
+  await smaller.close();
   await assert.rejects(quern.openSession({ ctx: 1 << 20 }), ({ code }) => code === "limit" || code === "gpu memory" || code === "argument");
-  assert.equal((await quern.info()).sessions.length, 1);
+  assert.equal((await quern.info()).sessions.length, 1, "another model goes on");
 });
 
 onModel("damaged files, and an abort while loading", async () => {

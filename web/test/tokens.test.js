@@ -159,7 +159,7 @@ test("opening and loading may be given up", async () => {
 
 test("loading and closing again and again takes no more memory", async () => {
   const core = await Core.create({ module, gpu }), sizes = [];
-  for (let round = 0; round < 30; round++) {
+  for (let round = 0; round < 60; round++) {
     const engine = await core.openEngine({}), source = fileSource(MODEL);
     const model = await core.openModel(engine, source);
     source.close();
@@ -168,5 +168,6 @@ test("loading and closing again and again takes no more memory", async () => {
     assert.equal(core.held.objects, 0);
     sizes.push(core.held.wasmBytes);
   }
-  assert.equal(sizes.at(-1), sizes[9], `${sizes}`);
+  // How the heap falls apart differs with the reads' timing, by one growth; 20 KB that stayed each time are more.
+  assert.ok(sizes.at(-1) - sizes[9] < 1e6, `${sizes}`);
 });

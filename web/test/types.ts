@@ -18,6 +18,12 @@ export async function everything(file: File, handle: FileSystemFileHandle): Prom
   for (const source of [file, handle, new ArrayBuffer(1), new URL("https://example.org/m.gguf")])
     await (await Quern.load(source, { cache: false, worker: false })).close();
 
+  const { model, memory: plan, problem } = await Quern.inspect(file, { session: { ctx: 64 }, deviceInfo: quern.device });
+  if (problem?.code === "gpu memory" || !plan) throw problem;
+  console.log(model.name, plan.total / 1e6);
+  // @ts-expect-error the plan of one that does not run is null
+  (await Quern.inspect(file)).memory.total;
+
   const messages: Message[] = [{ role: "user", content: "Hello" }];
   const answer: Generation = quern.generate(messages, {
     sampling: { temperature: 0.7, topK: 40, topP: 0.9, minP: 0.05, repetitionPenalty: 1.1, seed: 1n },

@@ -29,12 +29,25 @@ class FileHandle {
     };
   }
 
+  /** What is written is there when it is closed. */
+  async createWritable() {
+    const parts = [];
+    return {
+      write: async (text) => void parts.push(text),
+      close: async () => void (this.bytes = new TextEncoder().encode(parts.join(""))),
+    };
+  }
+
   #resize(size) {
     if (size === this.bytes.length) return;
     const bytes = new Uint8Array(size);
     bytes.set(this.bytes.subarray(0, size));
     this.bytes = bytes;
   }
+}
+
+class OlderFileHandle extends FileHandle {
+  createWritable = undefined;
 }
 
 class Folder {
@@ -47,7 +60,7 @@ class Folder {
   }
 
   async getFileHandle(name, { create = false } = {}) {
-    if (!this.files.has(name) && create) this.files.set(name, new FileHandle());
+    if (!this.files.has(name) && create) this.files.set(name, new globalThis.FileSystemFileHandle());
     if (!this.files.has(name)) throw new DOMException(name, "NotFoundError");
     return this.files.get(name);
   }
@@ -61,13 +74,13 @@ class Folder {
   }
 }
 
-/** Puts it where browsers have it, until `remove`. */
-export function fakeOpfs() {
+/** Puts it where browsers have it, until `remove`. `writable`: handles write through another file, as newer ones do. */
+export function fakeOpfs({ writable = true, userAgent = "Test/1" } = {}) {
   const root = new Folder();
   const before = Object.getOwnPropertyDescriptor(globalThis, "navigator");
   const storage = { getDirectory: async () => root, estimate: async () => ({ quota: 1e9, usage: 0 }) };
-  Object.defineProperty(globalThis, "navigator", { value: { storage }, configurable: true });
-  globalThis.FileSystemFileHandle = FileHandle;
+  Object.defineProperty(globalThis, "navigator", { value: { storage, userAgent }, configurable: true });
+  globalThis.FileSystemFileHandle = writable ? FileHandle : OlderFileHandle;
   return {
     remove() {
       if (before) Object.defineProperty(globalThis, "navigator", before);

@@ -25,6 +25,14 @@ export async function serveFile(behaviour) {
   return { url: `${url}model.gguf`, requests, close };
 }
 
+/** A download that breaks, then a server that forgets the file for a while. @param {Uint8Array} bytes @param {number} at */
+export const broken = (bytes, at) => ({
+  bytes,
+  etag: '"one"',
+  cut: ({ n }) => (n === 1 ? at : undefined),
+  status: (n) => (n === 2 ? 404 : 200),
+});
+
 /** A server on a free port: its address ends in a slash. */
 async function listen(handler) {
   const server = createServer(handler);
@@ -36,19 +44,21 @@ async function listen(handler) {
   return { url: `http://127.0.0.1:${server.address().port}/`, close };
 }
 
-const TYPES = { ".js": "text/javascript", ".wasm": "application/wasm", ".html": "text/html", ".css": "text/css" };
+const TYPES = { ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm", ".html": "text/html", ".css": "text/css" };
 
 /**
  * Serves a folder: type and length, no ranges, no other headers.
  * @param {string} folder
  * @param {Record<string, Behaviour>} [files] paths that are served by serveFile's rules
+ * @param {Record<string, (request: any, response: any) => void>} [routes] paths that are answered by functions
  * @returns the address; the paths that were asked for; the ranges of those in `files`
  */
-export async function serveFolder(folder, files = {}) {
+export async function serveFolder(folder, files = {}, routes = {}) {
   const requests = [];
   const ranges = Object.fromEntries(Object.keys(files).map((path) => [path, []]));
   const { url, close } = await listen((request, response) => {
     const { pathname } = new URL(request.url, "http://host");
+    if (routes[pathname]) return routes[pathname](request, response);
     requests.push(pathname);
     if (files[pathname]) return answer(files[pathname], ranges[pathname], request, response);
     const path = join(folder, pathname.endsWith("/") ? `${pathname}index.html` : pathname);
