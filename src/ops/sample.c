@@ -14,7 +14,9 @@
 
 /* SLICE and BINS are the same in all rows: the kernels of a pick share what they leave in scratch. The most tokens keep
  * a lane of the last kernel below the 65,535 iterations that a software device allows, also where all logits are equal
- * and so on its list: a lane goes through that up to 15 times. */
+ * and so on its list: a lane goes through that up to 15 times. Narrow rows count in `work` (OWN 0)
+ * instead of workgroup memory, which is no slower on software devices: one of them clears that memory in code, word by
+ * word, and took seconds to compile it. */
 enum { SLICE = 1024, BINS = 1024, HEAD = 16, NARROW_TOKENS = 1 << 18, WORK = 0, WORDS = 1 };
 
 #define SAMPLE_ROW(stage, variant, bindings, wg, fan, own)                                                             \

@@ -14,7 +14,7 @@ import { broken, serveFolder } from "./support/server.js";
 const MODEL = join(ROOT, "web/dist/models/quern-tales-q4_0.gguf");
 const BUILT_IN = "/models/quern-tales-q4_0.gguf";
 const PICTURES = join(ROOT, "build-web/screenshots");
-const ROUNDS = Number(process.env.QN_ROUNDS ?? 6); // of loading and closing
+const ROUNDS = Number(process.env.QN_ROUNDS ?? 16); // of loading and closing
 const LOAD = { timeout: 120_000 }; // kernels are compiled one after another, on the processor
 
 let context, server, page;
@@ -379,6 +379,8 @@ async function held(cdp, browser) {
 }
 
 test("loading and closing, again and again, leaves nothing behind", async () => {
+  await page?.close();
+  page = await openPage("blank.html");
   const cdp = await context.newCDPSession(page);
   const browser = await context.browser().newBrowserCDPSession();
   // The heap's size is without the memory of modules: whether they are collected, their instances tell.
