@@ -8,98 +8,44 @@ const RUN: u32 = select(4u, 2u, GROUP == 16u);
 
 var<private> squares: f32; // the sum over x[m], with a norm (which rows of TILE_M = 1 can take along)
 
-// A scale and a minimum for each row of the quad.
-struct Scales { scale: vec4<f32>, low: vec4<f32> }
-
-fn scales_at(quad: u32, k: u32) -> Scales {
-    var s = Scales(vec4<f32>(1.0), vec4<f32>());
-    if (W_QUANTIZED) {
-        s.scale = quad_scale(quad, k);
-    }
-    if (STORAGE == STORE_Q4A) {
-        s.low = quad_min(quad, k);
-    }
-    return s;
-}
-
-// Weights of one element along K: complete where there are minimums, else before the scale.
-fn complete(code: vec4<f32>, s: Scales) -> vec4<f32> {
-    if (STORAGE == STORE_Q4A) {
-        return code * s.scale - s.low;
-    }
-    return code;
-}
-
-// What one turn of the loop over K multiplies by: HALVES of a unit. Two take fewer operations; with many rows of x that
-// matters little, and half the code is compiled in half the time.
-const HALVES: u32 = select(2u, 1u, TILE_M > 4u);
-struct Weights { low: mat4x4<f32>, high: mat4x4<f32> } // a column for each element
-
-// Element j (0..3) of half a unit, which begins at vec4 index `at` with the word `first`.
-fn half_element(at: u32, first: vec4<u32>, j: u32, s: Scales) -> vec4<f32> {
-    var word = first;
-    if (UNIT_WORDS > 2u) {
-        word = wdata[at + 4u * (j * UNIT_WORDS / 8u)];
-    }
-    return complete(codes_of(word, word, j).low, s);
-}
-
-// The half of a unit that begins with element 4i.
-fn half_unit(quad: u32, i: u32, s: Scales) -> Weights {
-    let half = i & 1u; // shifts: software divides slowly
-    let at = quad_index(quad, (i >> 1u) * UNIT_WORDS + half * (UNIT_WORDS / 2u), p.kw);
-    var word = wdata[at];
-    if (UNIT_WORDS == 1u) { // it holds both halves
-        word >>= vec4<u32>(4u * half);
-    }
-    return Weights(mat4x4<f32>(half_element(at, word, 0u, s), half_element(at, word, 1u, s),
-                               half_element(at, word, 2u, s), half_element(at, word, 3u, s)), mat4x4<f32>());
-}
-
-fn whole_unit(quad: u32, u: u32, s: Scales) -> Weights {
-    let at = quad_index(quad, u * UNIT_WORDS, p.kw);
-    let first = wdata[at];
-    let e0 = unit_pair(at, first, 0u);
-    let e1 = unit_pair(at, first, 1u);
-    let e2 = unit_pair(at, first, 2u);
-    let e3 = unit_pair(at, first, 3u);
-    return Weights(mat4x4<f32>(complete(e0.low, s), complete(e1.low, s), complete(e2.low, s), complete(e3.low, s)),
-                   mat4x4<f32>(complete(e0.high, s), complete(e1.high, s), complete(e2.high, s), complete(e3.high, s)));
-}
-
-// x[row, 4i .. 4i+3], times the norm's weight.
 fn load_x(row: u32, i: u32) -> vec4<f32> {
     if (K % 32u != 0u && i >= K4) {
         return vec4<f32>();
     }
-    var v = x[min(row, p.m - 1u) * K4 + i];
+    return x[min(row, p.m - 1u) * K4 + i];
+}
+
+// x times the norm's weight.
+fn weighted(v: vec4<f32>, i: u32) -> vec4<f32> {
+    if (NORM == 0u || (K % 32u != 0u && i >= K4)) {
+        return v;
+    }
+    return v * norm[i];
+}
+
+// sum + the unit's eight weights of each row times x[m, 8u .. 8u+7].
+fn add_unit(sum: vec4<f32>, m: u32, u: u32, w0: pair, w1: pair, w2: pair, w3: pair) -> vec4<f32> {
+    var a = load_x(m, 2u * u);
+    var b = load_x(m, 2u * u + 1u);
     if (NORM == 1u) {
-        squares += dot(v, v);
-        v *= norm[i];
+        squares += dot(a, a) + dot(b, b);
+        a = weighted(a, 2u * u);
+        b = weighted(b, 2u * u + 1u);
     }
-    return v;
+    return sum + ((w0.low * a.x + w1.low * a.y) + (w2.low * a.z + w3.low * a.w)) +
+        ((w0.high * b.x + w1.high * b.y) + (w2.high * b.z + w3.high * b.w));
 }
 
-fn times(w: mat4x4<f32>, v: vec4<f32>) -> vec4<f32> {
-    return (w[0] * v.x + w[1] * v.y) + (w[2] * v.z + w[3] * v.w);
-}
-
-// sum + the weights times x[row, 4i ...].
-fn add(sum: vec4<f32>, w: Weights, row: u32, i: u32) -> vec4<f32> {
-    let low = load_x(row, i);
-    if (HALVES == 1u) {
-        return sum + times(w.low, low);
+// The sum of a run of units from `first` with scale and minimum applied.
+fn scaled(sum: vec4<f32>, m: u32, first: u32, scale: vec4<f32>, low: vec4<f32>) -> vec4<f32> {
+    if (STORAGE != STORE_Q4A) {
+        return sum * scale;
     }
-    let high = load_x(row, i + 1u); // both loads first: one software compiler makes more of that
-    return sum + times(w.low, low) + times(w.high, high);
-}
-
-// The sum of a run of units, with the scale.
-fn scaled(sum: vec4<f32>, s: Scales) -> vec4<f32> {
-    if (W_QUANTIZED && STORAGE != STORE_Q4A) {
-        return sum * s.scale;
+    var t = vec4<f32>();
+    for (var i = 2u * first; i < 2u * (first + RUN); i++) {
+        t += weighted(load_x(m, i), i);
     }
-    return sum;
+    return sum * scale - low * dot(t, vec4<f32>(1.0));
 }
 
 struct Sums { a0: vec4<f32>, a1: vec4<f32>, a2: vec4<f32>, a3: vec4<f32>, a4: vec4<f32>, a5: vec4<f32>, a6: vec4<f32>, a7: vec4<f32> }
@@ -115,7 +61,6 @@ fn products(quad: u32, m: u32) -> Sums {
     var a6 = vec4<f32>();
     var a7 = vec4<f32>();
     for (var first = 0u; first < UNITS; first += RUN) {
-        let scales = scales_at(quad, first * 8u);
         var s0 = vec4<f32>();
         var s1 = vec4<f32>();
         var s2 = vec4<f32>();
@@ -124,37 +69,57 @@ fn products(quad: u32, m: u32) -> Sums {
         var s5 = vec4<f32>();
         var s6 = vec4<f32>();
         var s7 = vec4<f32>();
-        for (var i = 2u * first; i < 2u * (first + RUN); i += HALVES) {
-            var w: Weights;
-            if (HALVES == 1u) {
-                w = half_unit(quad, i, scales);
-            } else {
-                w = whole_unit(quad, i >> 1u, scales);
-            }
-            s0 = add(s0, w, m + 0u, i);
+        for (var u = first; u < first + RUN; u++) {
+            let at = quad_index(quad, u * UNIT_WORDS, p.kw);
+            let word = wdata[at];
+            let w0 = unit_pair(at, word, 0u);
+            let w1 = unit_pair(at, word, 1u);
+            let w2 = unit_pair(at, word, 2u);
+            let w3 = unit_pair(at, word, 3u);
+            s0 = add_unit(s0, m + 0u, u, w0, w1, w2, w3);
             if (TILE_M > 1u) {
-                s1 = add(s1, w, m + 1u, i);
-                s2 = add(s2, w, m + 2u, i);
-                s3 = add(s3, w, m + 3u, i);
+                s1 = add_unit(s1, m + 1u, u, w0, w1, w2, w3);
+                s2 = add_unit(s2, m + 2u, u, w0, w1, w2, w3);
+                s3 = add_unit(s3, m + 3u, u, w0, w1, w2, w3);
             }
             if (TILE_M > 4u) {
-                s4 = add(s4, w, m + 4u, i);
-                s5 = add(s5, w, m + 5u, i);
-                s6 = add(s6, w, m + 6u, i);
-                s7 = add(s7, w, m + 7u, i);
+                s4 = add_unit(s4, m + 4u, u, w0, w1, w2, w3);
+                s5 = add_unit(s5, m + 5u, u, w0, w1, w2, w3);
+                s6 = add_unit(s6, m + 6u, u, w0, w1, w2, w3);
+                s7 = add_unit(s7, m + 7u, u, w0, w1, w2, w3);
             }
         }
-        a0 += scaled(s0, scales);
+        if (!W_QUANTIZED) {
+            a0 += s0;
+            if (TILE_M > 1u) {
+                a1 += s1;
+                a2 += s2;
+                a3 += s3;
+            }
+            if (TILE_M > 4u) {
+                a4 += s4;
+                a5 += s5;
+                a6 += s6;
+                a7 += s7;
+            }
+            continue;
+        }
+        let scale = quad_scale(quad, first * 8u);
+        var low = vec4<f32>();
+        if (STORAGE == STORE_Q4A) {
+            low = quad_min(quad, first * 8u);
+        }
+        a0 += scaled(s0, m + 0u, first, scale, low);
         if (TILE_M > 1u) {
-            a1 += scaled(s1, scales);
-            a2 += scaled(s2, scales);
-            a3 += scaled(s3, scales);
+            a1 += scaled(s1, m + 1u, first, scale, low);
+            a2 += scaled(s2, m + 2u, first, scale, low);
+            a3 += scaled(s3, m + 3u, first, scale, low);
         }
         if (TILE_M > 4u) {
-            a4 += scaled(s4, scales);
-            a5 += scaled(s5, scales);
-            a6 += scaled(s6, scales);
-            a7 += scaled(s7, scales);
+            a4 += scaled(s4, m + 4u, first, scale, low);
+            a5 += scaled(s5, m + 5u, first, scale, low);
+            a6 += scaled(s6, m + 6u, first, scale, low);
+            a7 += scaled(s7, m + 7u, first, scale, low);
         }
     }
     return Sums(a0, a1, a2, a3, a4, a5, a6, a7);
@@ -193,12 +158,16 @@ fn main(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) nwg: vec
         }
         return;
     }
-    if (TILE_M == 1u) {
-        store(m, n, sums.a0);
-        return;
+    store(m + 0u, n, sums.a0);
+    if (TILE_M > 1u) {
+        store(m + 1u, n, sums.a1);
+        store(m + 2u, n, sums.a2);
+        store(m + 3u, n, sums.a3);
     }
-    let all = array(sums.a0, sums.a1, sums.a2, sums.a3, sums.a4, sums.a5, sums.a6, sums.a7);
-    for (var i = 0u; i < TILE_M; i++) {
-        store(m + i, n, all[i]);
+    if (TILE_M > 4u) {
+        store(m + 4u, n, sums.a4);
+        store(m + 5u, n, sums.a5);
+        store(m + 6u, n, sums.a6);
+        store(m + 7u, n, sums.a7);
     }
 }
