@@ -49,7 +49,7 @@ test: ## build everything and run every test
 test-web: ## the tests of the build for browsers alone: Node.js, Chromium, Firefox
 	@$(setup) test >&2
 	@scripts/build.sh release
-	@$(ctest) --test-dir build -L web
+	@QN_ROUNDS=$${QN_ROUNDS:-50} $(ctest) --test-dir build -L web
 
 debug: ## build without optimization into build-debug
 	@$(setup) >&2
