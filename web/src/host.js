@@ -62,6 +62,7 @@ export class Host {
       return await inspectModel(await Core.create({ module, gpu: null }), source, options, signal);
     } finally {
       source.close();
+      await this.#kept.written(); // a page that leaves now has not tried its kernels in vain
     }
   }
 

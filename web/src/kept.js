@@ -21,6 +21,7 @@ async function compiler() {
 export class Kept {
   #texts = new Map();
   #store = null;
+  #writing = Promise.resolve();
   #compiler;
   #log;
 
@@ -59,10 +60,15 @@ export class Kept {
     return this.#texts.get(name);
   }
 
-  /** The store gets it later; of several pages that write, the last one stays. */
+  /** The store gets it later, one text after the other; of several pages that write, the last one stays. */
   set(name, text) {
     this.#texts.set(name, text);
     const all = JSON.stringify({ by: this.#compiler, texts: Object.fromEntries(this.#texts) });
-    this.#store?.writeText(FILE, all).catch((error) => this.#failed(error));
+    this.#writing = this.#writing.then(() => this.#store?.writeText(FILE, all)).catch((error) => this.#failed(error));
+  }
+
+  /** Once the store has all of it, or has refused. */
+  written() {
+    return this.#writing;
   }
 }

@@ -286,6 +286,7 @@ test("a download that broke goes on where it broke", async () => {
 });
 
 test("kernels are tried at the first visit only", async () => {
+  page = await openPage("blank.html");
   const visit = () => page.evaluate(async () => {
     const { Quern } = await import("/quern.js");
     // An adapter that says it is a GPU, as software has no kernels to try; with core WebGPU, so that there are few.
