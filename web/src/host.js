@@ -62,7 +62,6 @@ export class Host {
       return await inspectModel(await Core.create({ module, gpu: null }), source, options, signal);
     } finally {
       source.close();
-      await this.#kept.written(); // a page that leaves now has not tried its kernels in vain
     }
   }
 
@@ -108,6 +107,7 @@ export class Host {
       await this.#core.settled(this.#engine);
     } finally {
       source.close();
+      await this.#kept.written(); // a page that leaves now has not tried its kernels in vain
     }
   }
 
