@@ -24,7 +24,7 @@ void qn_text_puts(qn_text *t, const char *text)
 
 void qn_text_printf(qn_text *t, const char *format, ...)
 {
-    char line[128];
+    char line[256];
     va_list list;
     va_start(list, format);
     int n = vsnprintf(line, sizeof line, format, list);

@@ -14,7 +14,7 @@ typedef struct qn_text {
 
 void qn_text_put(qn_text *t, const char *bytes, size_t n);
 void qn_text_puts(qn_text *t, const char *text);
-/* A line or part of one, of at most 127 bytes. */
+/* A line or part of one, of at most 255 bytes. */
 void qn_text_printf(qn_text *t, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 2, 3)))

@@ -1,4 +1,5 @@
 #include "ops/choice.h"
+#include "base/text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -95,50 +96,18 @@ enum { MAX_LINE = 256 };
 
 static const char *const test_words[] = {"right", "wrong"};
 
-typedef struct out_text {
-    const qn_allocator *allocator;
-    void *data;
-    size_t size, capacity;
-} out_text;
-
-static qn_status put(out_text *t, const char *text)
-{
-    size_t n = strlen(text);
-    QN_TRY(qn_grow(t->allocator, &t->data, &t->capacity, t->size + n + 1, 1, "choices as text"));
-    memcpy((char *)t->data + t->size, text, n + 1);
-    t->size += n;
-    return qn_ok();
-}
-
-static qn_status put_lines(const qn_choices *c, out_text *t)
-{
-    char line[MAX_LINE];
-    const qn_choice *chosen = c->chosen;
-    const qn_row_test *tests = c->tests;
-    for (size_t i = 0; i < c->n_tests; i++) {
-        snprintf(line, sizeof line, "%s %s\n", test_words[tests[i].wrong], tests[i].row->name);
-        QN_TRY(put(t, line));
-    }
-    for (size_t i = 0; i < c->n_chosen; i++) {
-        snprintf(line, sizeof line, "choose %016" PRIx64 " %s %s\n", chosen[i].key, chosen[i].row->name,
-                 chosen[i].what);
-        QN_TRY(put(t, line));
-    }
-    snprintf(line, sizeof line, "end %zu\n", c->n_tests + c->n_chosen);
-    return put(t, line);
-}
-
 qn_status qn_choices_write(const qn_choices *c, const char *head, char **text)
 {
-    out_text t = {.allocator = c->allocator};
-    *text = NULL;
-    qn_status s = put(&t, head);
-    if (s.code == QN_OK) s = put_lines(c, &t);
-    if (s.code != QN_OK)
-        qn_free(c->allocator, t.data);
-    else
-        *text = t.data;
-    return s;
+    qn_text t = {.allocator = c->allocator};
+    const qn_choice *chosen = c->chosen;
+    const qn_row_test *tests = c->tests;
+    qn_text_puts(&t, head);
+    for (size_t i = 0; i < c->n_tests; i++)
+        qn_text_printf(&t, "%s %s\n", test_words[tests[i].wrong], tests[i].row->name);
+    for (size_t i = 0; i < c->n_chosen; i++)
+        qn_text_printf(&t, "choose %016" PRIx64 " %s %s\n", chosen[i].key, chosen[i].row->name, chosen[i].what);
+    qn_text_printf(&t, "end %zu\n", c->n_tests + c->n_chosen);
+    return qn_text_take(&t, text);
 }
 
 /* Cuts the next word off a line; "" at its end. */

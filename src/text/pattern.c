@@ -5,17 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "text/pretokenize.h"
 #include "text/utf8.h"
 
 enum { MAX_PATTERN = 4096, MAX_DEPTH = 100 };
 
 typedef struct translation {
-    const qn_allocator *a;
     const char *in;
     size_t n, at; /* of `in` */
-    void *out;
-    size_t n_out, capacity;
+    qn_text out;
     bool any_case[MAX_DEPTH + 1]; /* (?i: ...), by depth of groups */
     size_t depth;
     bool after_class; /* within [...]: the item before is a class such as \s */
@@ -23,15 +22,21 @@ typedef struct translation {
 
 static qn_status put(translation *t, const char *text, size_t n)
 {
-    QN_TRY(qn_grow(t->a, &t->out, &t->capacity, t->n_out + n + 1, 1, "pattern"));
-    memcpy((char *)t->out + t->n_out, text, n);
-    t->n_out += n;
-    return qn_ok();
+    qn_text_put(&t->out, text, n);
+    return t->out.status;
 }
 
 static qn_status put_text(translation *t, const char *text)
 {
     return put(t, text, strlen(text));
+}
+
+/* The whole translation, or what went wrong. */
+static qn_status finish(translation *t, qn_status s, char **out)
+{
+    if (s.code == QN_OK) return qn_text_take(&t->out, out);
+    qn_free(t->out.allocator, t->out.data);
+    return s;
 }
 
 static qn_status refuse(const translation *t, const char *what)
@@ -308,17 +313,11 @@ qn_status qn_pattern_translate(const qn_allocator *a, const char *pattern, size_
     *out = NULL;
     if (n_bytes > MAX_PATTERN)
         return qn_fail(QN_ERR_LIMIT, "a pattern of %zu bytes is too long (%d)", n_bytes, MAX_PATTERN);
-    translation t = {.a = a, .in = pattern, .n = n_bytes};
+    translation t = {.out = {.allocator = a}, .in = pattern, .n = n_bytes};
     qn_status s = put(&t, "", 0);
     while (s.code == QN_OK && t.at < t.n) s = item(&t);
     if (s.code == QN_OK && t.depth > 0) s = refuse(&t, "a ( without its )");
-    if (s.code != QN_OK) {
-        qn_free(a, t.out);
-        return s;
-    }
-    ((char *)t.out)[t.n_out] = '\0';
-    *out = t.out;
-    return s;
+    return finish(&t, s, out);
 }
 
 qn_status qn_pattern_literal(const qn_allocator *a, const char *text, size_t n_bytes, char **out)
@@ -326,7 +325,7 @@ qn_status qn_pattern_literal(const qn_allocator *a, const char *text, size_t n_b
     *out = NULL;
     if (n_bytes > MAX_PATTERN)
         return qn_fail(QN_ERR_LIMIT, "a text of %zu bytes is too long to look for (%d)", n_bytes, MAX_PATTERN);
-    translation t = {.a = a, .in = text, .n = n_bytes};
+    translation t = {.out = {.allocator = a}, .in = text, .n = n_bytes};
     qn_status s = put(&t, "", 0);
     while (s.code == QN_OK && t.at < t.n) {
         char c = t.in[t.at];
@@ -337,11 +336,5 @@ qn_status qn_pattern_literal(const qn_allocator *a, const char *text, size_t n_b
             s = literal(&t, false);
         }
     }
-    if (s.code != QN_OK) {
-        qn_free(a, t.out);
-        return s;
-    }
-    ((char *)t.out)[t.n_out] = '\0';
-    *out = t.out;
-    return s;
+    return finish(&t, s, out);
 }

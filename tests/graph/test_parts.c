@@ -153,16 +153,24 @@ static void assert_total(const fixture *f, float want)
     for (int i = 0; i < WIDTH; i++) assert_true(total[i] == want);
 }
 
+/* A graph whose next submit meets it at that place. */
+static fixture open_before(qn_test_mishap *mishap, int place, void (*happen)(qn_engine *engine))
+{
+    *mishap = (qn_test_mishap){0};
+    fixture f = open_on(qn_test_mishap_options(mishap), CHAIN);
+    set_x(&f, 1);
+    *mishap = (qn_test_mishap){f.engine, NULL, places[place].dispatch, happen};
+    return f;
+}
+
 /* The submit says so, nothing is under way, and the parts that were sent before have run. The next one starts anew. */
 static void a_part_may_fail(void **state)
 {
     (void)state;
     for (int i = 0; i < N_PLACES; i++) {
-        qn_test_mishap mishap = {0};
+        qn_test_mishap mishap;
         bool done;
-        fixture f = open_on(qn_test_mishap_options(&mishap), CHAIN);
-        set_x(&f, 1);
-        mishap = (qn_test_mishap){f.engine, NULL, places[i].dispatch, qn_test_cause_error};
+        fixture f = open_before(&mishap, i, qn_test_cause_error);
         qn_assert_fails(qn_graph_submit(f.g), QN_ERR_GPU, "WebGPU");
         assert_null(mishap.engine);
         assert_int_equal(qn_graph_in_flight(f.g), 0);
@@ -181,11 +189,9 @@ static void the_device_may_be_lost_between_parts(void **state)
 {
     (void)state;
     for (int i = 0; i < N_PLACES; i++) {
-        qn_test_mishap mishap = {0};
+        qn_test_mishap mishap;
         bool done;
-        fixture f = open_on(qn_test_mishap_options(&mishap), CHAIN);
-        set_x(&f, 1);
-        mishap = (qn_test_mishap){f.engine, NULL, places[i].dispatch, qn_engine_lose_device};
+        fixture f = open_before(&mishap, i, qn_engine_lose_device);
         for (int turn = 0; turn < 2; turn++) {
             qn_assert_fails(qn_graph_submit(f.g), QN_ERR_DEVICE_LOST, "open a new one");
             qn_assert_fails(qn_graph_poll(f.g, &done), QN_ERR_DEVICE_LOST, "open a new one");

@@ -1,10 +1,6 @@
 // Bars of GPU time, as a table, so that a screen reader tells the same.
 
-function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
-}
+import { element } from "./element.js";
 
 /**
  * @param {HTMLElement} place

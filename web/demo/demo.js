@@ -2,6 +2,7 @@
 
 import { Quern, deleteModel, listModels } from "../quern.js";
 import { drawKernels } from "./chart.js";
+import { element } from "./element.js";
 
 const BUILT_IN = new URL("../models/quern-tales-q4_0.gguf", import.meta.url).href;
 const $ = (id) => document.getElementById(id);
@@ -27,14 +28,14 @@ const size = (bytes) => {
 };
 const rate = (n, ms) => (n > 0 && ms > 0 ? `${(1000 * n / ms).toFixed(1)} tok/s` : "–");
 
+const smallButton = (text, onclick) => element("button", { type: "button", className: "small", onclick }, text);
+
+const canChat = ({ chatTemplate }) => Boolean(chatTemplate) && !chatTemplate.startsWith("unsupported");
+
 /** Rows of a list of terms: those that have something to say. */
 function fill(list, rows) {
-  list.replaceChildren(...rows.filter(([, text]) => text).map(([term, text]) => {
-    const row = document.createElement("div");
-    row.append(Object.assign(document.createElement("dt"), { textContent: term }),
-      Object.assign(document.createElement("dd"), { textContent: text }));
-    return row;
-  }));
+  list.replaceChildren(...rows.filter(([, text]) => text)
+    .map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text))));
 }
 
 /** What an error knows in numbers, and what helps. */
@@ -57,7 +58,7 @@ function showProblem(error) {
   $("problem").hidden = false;
   $("problem").firstElementChild.textContent = error?.code ? `${error.code}: ${error.message}` : String(error);
   fill($("numbers"), rows.map(([term, bytes]) => [term, bytes && size(bytes)]));
-  $("advice").replaceChildren(...advice.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  $("advice").replaceChildren(...advice.map((text) => element("li", {}, text)));
   $("recover").hidden = !lost;
 }
 
@@ -141,14 +142,13 @@ function look(source) {
 
 function showLook({ model, types, memory, storage, problem }) {
   const kinds = Object.entries(types).sort(([, a], [, b]) => b - a).map(([type]) => type).slice(0, 2).join(", ");
-  const chats = model.chatTemplate && !model.chatTemplate.startsWith("unsupported");
   $("look").hidden = false;
   $("look").ariaBusy = "false";
   $("look-name").textContent = model.name || "A model without a name";
   fill($("look-facts"), [
     ["File", `${size(model.fileBytes)}, ${kinds}`],
     ["Parameters", model.nParameters >= 1e9 ? `${(model.nParameters / 1e9).toFixed(1)} billion` : `${(model.nParameters / 1e6).toFixed(1)} million`],
-    ["It can", !model.hasTokenizer ? "not read text here" : chats ? "chat" : "continue text"],
+    ["It can", !model.hasTokenizer ? "not read text here" : canChat(model) ? "chat" : "continue text"],
     ["Still to download", storage && size(storage.needed)],
     ["GPU memory", memory && size(memory.total)],
     ["Its context", memory && `${size(memory.kv)} for ${memory.ctx} tokens`],
@@ -227,7 +227,7 @@ async function load(source, signal) {
     quern = await withProgress(() => Quern.load(source, { signal, onProgress: showProgress, session, device: bounds }));
     device = quern.device;
     globalThis.quern = quern; // for the console
-    talks = Boolean(quern.model.chatTemplate) && !quern.model.chatTemplate.startsWith("unsupported");
+    talks = canChat(quern.model);
     $("where").textContent = `${quern.model.name || "model"} on ${quern.device.name}`;
     welcome();
     await showFigures();
@@ -245,22 +245,14 @@ async function showModels() {
   const models = await listModels().catch(() => []);
   $("kept").hidden = models.length === 0;
   $("models").replaceChildren(...models.map((model) => {
-    const item = document.createElement("li");
-    const name = document.createElement("span");
     const file = new URL(model.url).pathname.split("/").pop();
-    name.textContent = `${file}, ${model.complete ? size(model.size) : `${size(model.stored)} of ${size(model.size)} so far`}`;
-    name.title = model.url;
-    const remove = document.createElement("button");
-    remove.type = "button";
-    remove.className = "small";
-    remove.textContent = "Delete";
-    remove.ariaLabel = `Delete ${file}`;
-    remove.onclick = async () => {
+    const stored = model.complete ? size(model.size) : `${size(model.stored)} of ${size(model.size)} so far`;
+    const remove = smallButton("Delete", async () => {
       await deleteModel(model.name).catch(showProblem);
       await showModels();
-    };
-    item.append(name, remove);
-    return item;
+    });
+    remove.ariaLabel = `Delete ${file}`;
+    return element("li", {}, element("span", { title: model.url }, `${file}, ${stored}`), remove);
   }));
 }
 
@@ -276,9 +268,8 @@ async function showFigures() {
 // ---- talking ------------------------------------------------------------------------------------
 
 function entry(className, text = "", who = "") {
-  const item = document.createElement("li");
-  item.className = className;
-  if (who) item.append(Object.assign(document.createElement("span"), { className: "who", textContent: who }));
+  const item = element("li", { className });
+  if (who) item.append(element("span", { className: "who" }, who));
   item.append(document.createTextNode(text));
   $("log").append(item);
   $("log").scrollTop = $("log").scrollHeight;
@@ -292,14 +283,7 @@ function welcome() {
   $("log").replaceChildren();
   if (talks) return note("Ready to talk.");
   const item = note("This model continues what you write. Try one of these:\n");
-  for (const text of STARTS) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "small";
-    button.textContent = text;
-    button.onclick = () => say(text);
-    item.append(button, " ");
-  }
+  for (const text of STARTS) item.append(smallButton(text, () => say(text)), " ");
 }
 
 /** Streams an answer into its entry, and keeps the figures. */
@@ -347,9 +331,7 @@ function say(prompt) {
       await write(answer, entry("model", "", quern.model.name || "Model"));
     } else {
       const item = entry("story");
-      const begin = document.createElement("b");
-      begin.textContent = prompt;
-      item.append(begin, document.createTextNode(""));
+      item.append(element("b", {}, prompt), document.createTextNode(""));
       await write(quern.generate(prompt, { sampling, maxTokens, signal }), item);
     }
   });

@@ -170,24 +170,16 @@ export class Core {
 
   /** @param {Record<string, any>} options fields of qn_engine_options; texts as strings */
   openEngine(options, signal) {
-    return this.scratchAsync(async (scratch) => {
+    return this.scratchAsync((scratch) => {
       const texts = Object.fromEntries(
         Object.entries(options).map(([key, value]) => [key, typeof value === "string" ? scratch.text(value) : value]),
       );
       const struct = scratch.bytes(sizes.qn_engine_options);
       this.call("qw_engine_options", struct);
       writeStruct(this.memory, struct, "qn_engine_options", texts);
-      const out = scratch.words([0, 0]);
+      const out = scratch.words([0]);
       this.check("qn_opening_open", struct, out);
-      const opening = this.memory.word(out);
-      try {
-        return await this.loop.drive(() => {
-          this.check("qn_opening_step", opening, out, out + 4);
-          return this.memory.word(out) || (this.memory.bytes(out + 4, 1)[0] ? undefined : MORE);
-        }, signal);
-      } finally {
-        if (!this.loop.failed) this.call("qn_opening_close", opening);
-      }
+      return this.made("opening", this.memory.word(out), signal);
     });
   }
 
@@ -261,7 +253,7 @@ export class Core {
     }
   }
 
-  /** Steps a loader or an inspector until it has made what it makes, and closes it. */
+  /** Steps an opening, a loader or an inspector until it has made what it makes, and closes it. */
   made(kind, maker, signal) {
     return this.scratchAsync(async (scratch) => {
       const out = scratch.words([0, 0]);

@@ -5,6 +5,7 @@ import { open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ROOT } from "./support/build.js";
+import { createDawn } from "./support/dawn.js";
 import { load } from "./support/dist.js";
 
 const HELP = `usage: node web/test/bench.js [options]
@@ -50,10 +51,9 @@ const bench = {
   precision: given.precision, kv: given.kv, profile: given.profile,
 };
 
-const { create } = await import(join(ROOT, "third_party/webgpu/index.js"));
 const toggles = [["enable", ["allow_unsafe_apis", ...given.on]], ["disable", given.off]];
-const gpu = create(["backend=vulkan",
-  ...toggles.filter(([, names]) => names.length).map(([does, names]) => `${does}-dawn-features=${names.join(",")}`)]);
+const gpu = await createDawn(
+  ...toggles.filter(([, names]) => names.length).map(([does, names]) => `${does}-dawn-features=${names.join(",")}`));
 const { Quern } = await load("quern.js");
 const file = await open(given.model);
 const started = performance.now();

@@ -11,6 +11,11 @@ export async function openDawn() {
   const driver = process.env.VK_ICD_FILENAMES ?? DRIVERS.find(existsSync);
   if (!driver) throw new Error("no SwiftShader: install chromium, or name its vk_swiftshader_icd.json in VK_ICD_FILENAMES");
   process.env.VK_ICD_FILENAMES = driver; // read when Dawn first looks for an adapter
+  return createDawn();
+}
+
+/** On whatever Vulkan has. @param {string[]} options of Dawn */
+export async function createDawn(...options) {
   const { create } = await import(join(ROOT, "third_party/webgpu/index.js"));
-  return create(["backend=vulkan"]);
+  return create(["backend=vulkan", ...options]);
 }
